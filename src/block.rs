@@ -1,0 +1,204 @@
+//! What travels: a stream's description, blocks of frames, and tiles of channels.
+//!
+//! A source fills a [`Block`] with consecutive frames, frame by frame (all channels of frame 0, then of
+//! frame 1 …). The front end cuts it into [`Tile`]s, a fixed number of neighbouring channels wide, whose
+//! channels are the SIMD lanes. Both take their memory once.
+
+use crate::time::{SampleIndex, SampleRate};
+use sha2::{Digest, Sha256};
+
+/// Frames that a block holds at most.
+pub const BLOCK_FRAMES_MAX: usize = 64;
+/// Channels of a tile: one common average reference group of a usual rig, and whole SIMD registers.
+pub const TILE_CHANNELS: usize = 64;
+/// Channels that a stream has at most.
+pub const CHANNELS_MAX: usize = 65_536;
+
+/// Where a stream enters the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamKind {
+    /// Samples of the raw signal: starts at `filter`.
+    Broadband,
+    /// Crossings counted by the device or by an earlier program: starts at `binning`.
+    Counts,
+}
+
+impl StreamKind {
+    /// The word that stands in files and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            StreamKind::Broadband => "broadband",
+            StreamKind::Counts => "counts",
+        }
+    }
+}
+
+/// What a stream holds; constant for as long as it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamInfo {
+    /// Where it enters the pipeline.
+    pub kind: StreamKind,
+    /// Frames a second.
+    pub sample_rate: SampleRate,
+    /// Microvolt of one count of a broadband sample; `None` where the maker doesn't say (then the
+    /// pipeline works in counts) and for streams of counts.
+    pub uv_per_count: Option<f32>,
+    /// One name per channel; the channel map.
+    pub channels: Vec<String>,
+    /// Made by a simulator; printed wherever a result of this stream is.
+    pub synthetic: bool,
+}
+
+impl StreamInfo {
+    /// Channels of a frame.
+    pub fn n_channels(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// What a model checks before it decodes this stream: SHA-256 over kind and channel names, in hex.
+    pub fn channel_map_hash(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.kind.name());
+        for name in &self.channels {
+            hash.update((name.len() as u64).to_le_bytes());
+            hash.update(name);
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// What is known of a block beside its samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockHeader {
+    /// The number of the block's first frame.
+    pub first_sample: SampleIndex,
+    /// Frames in the payload, at most [`BLOCK_FRAMES_MAX`].
+    pub n_frames: u32,
+    /// Frames lost between the block before and this one; `first_sample` has them counted.
+    pub lost_frames: u32,
+    /// This block starts a segment: what came before (another trial) has nothing to do with it, so
+    /// filters, histories and decoders start afresh. Segments start on a bin edge.
+    pub starts_segment: bool,
+}
+
+/// Samples of a block, frame by frame.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Payload {
+    /// Broadband as the converter gave it, in counts of [`StreamInfo::uv_per_count`].
+    Int16(Vec<i16>),
+    /// Broadband as floats, in counts of [`StreamInfo::uv_per_count`].
+    Float32(Vec<f32>),
+    /// Threshold crossings per frame and channel.
+    Counts(Vec<u16>),
+}
+
+impl Payload {
+    /// How many values it has room for and holds: frames × channels.
+    pub fn len(&self) -> usize {
+        match self {
+            Payload::Int16(v) => v.len(),
+            Payload::Float32(v) => v.len(),
+            Payload::Counts(v) => v.len(),
+        }
+    }
+
+    /// No room at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Consecutive frames handed over at once. The memory for [`BLOCK_FRAMES_MAX`] frames is taken when it is
+/// built; a source fills the first `header.n_frames` frames in place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    /// What is known beside the samples.
+    pub header: BlockHeader,
+    /// `BLOCK_FRAMES_MAX × n_channels` values, frame by frame; those past `n_frames` are stale.
+    pub payload: Payload,
+}
+
+impl Block {
+    /// An empty block of integer broadband of `n_channels`.
+    pub fn int16(n_channels: usize) -> Self {
+        Block::of(Payload::Int16(vec![0; BLOCK_FRAMES_MAX * n_channels]))
+    }
+
+    /// An empty block of floating-point broadband of `n_channels`.
+    pub fn float32(n_channels: usize) -> Self {
+        Block::of(Payload::Float32(vec![0.0; BLOCK_FRAMES_MAX * n_channels]))
+    }
+
+    /// An empty block of counts of `n_channels`.
+    pub fn counts(n_channels: usize) -> Self {
+        Block::of(Payload::Counts(vec![0; BLOCK_FRAMES_MAX * n_channels]))
+    }
+
+    fn of(payload: Payload) -> Self {
+        Block { header: BlockHeader::default(), payload }
+    }
+
+    /// The number of the frame after the block's last.
+    pub fn end_sample(&self) -> SampleIndex {
+        SampleIndex(self.header.first_sample.0 + u64::from(self.header.n_frames))
+    }
+}
+
+/// Neighbouring channels × frames, in microvolt (or counts where no scale is known), small enough to stay
+/// in the first cache. Lanes past the stream's last channel are zero.
+#[derive(Clone, Debug)]
+pub struct Tile {
+    /// `uv[frame][lane]`; lane `l` is channel `index × TILE_CHANNELS + l`.
+    pub uv: Box<[[f32; TILE_CHANNELS]; BLOCK_FRAMES_MAX]>,
+    /// Frames in use.
+    pub n_frames: usize,
+    /// Which tile of the stream this is.
+    pub index: usize,
+}
+
+impl Tile {
+    /// An empty tile of silence.
+    pub fn new() -> Self {
+        Tile { uv: Box::new([[0.0; TILE_CHANNELS]; BLOCK_FRAMES_MAX]), n_frames: 0, index: 0 }
+    }
+
+    /// The frames in use.
+    pub fn frames(&self) -> &[[f32; TILE_CHANNELS]] {
+        &self.uv[..self.n_frames]
+    }
+
+    /// The frames in use, to be changed in place.
+    pub fn frames_mut(&mut self) -> &mut [[f32; TILE_CHANNELS]] {
+        &mut self.uv[..self.n_frames]
+    }
+}
+
+impl Default for Tile {
+    fn default() -> Self {
+        Tile::new()
+    }
+}
+
+/// Tiles that `n_channels` channels need.
+pub fn n_tiles(n_channels: usize) -> usize {
+    n_channels.div_ceil(TILE_CHANNELS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_map_hash_tells_channels_apart() {
+        let info = |channels: &[&str]| StreamInfo {
+            kind: StreamKind::Counts,
+            sample_rate: SampleRate::new(20.0, "test").expect("a legal rate"),
+            uv_per_count: None,
+            channels: channels.iter().map(|s| s.to_string()).collect(),
+            synthetic: false,
+        };
+        assert_eq!(info(&["a", "b"]).channel_map_hash(), info(&["a", "b"]).channel_map_hash());
+        assert_ne!(info(&["a", "b"]).channel_map_hash(), info(&["b", "a"]).channel_map_hash());
+        assert_ne!(info(&["ab", "c"]).channel_map_hash(), info(&["a", "bc"]).channel_map_hash());
+    }
+}

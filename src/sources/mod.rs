@@ -1,0 +1,36 @@
+//! Where blocks come from: the one trait that recordings, the simulator and devices implement.
+
+use crate::block::{Block, StreamInfo, StreamKind};
+use crate::error::Error;
+
+/// What a call of [`SampleSource::read`] brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadOutcome {
+    /// The block was filled.
+    Block,
+    /// The stream is over; the block is untouched.
+    End,
+}
+
+/// A stream of blocks.
+pub trait SampleSource: Send {
+    /// What the stream holds.
+    fn info(&self) -> &StreamInfo;
+
+    /// Frames of the whole stream, lost ones included, where the end is known.
+    fn n_frames(&self) -> Option<u64>;
+
+    /// Fills `block` (made by [`SampleSource::new_block`]) with the next frames.
+    ///
+    /// # Errors
+    /// If the stream turns out to be damaged; what was read before stays good.
+    fn read(&mut self, block: &mut Block) -> Result<ReadOutcome, Error>;
+
+    /// A block of this source's payload type and width.
+    fn new_block(&self) -> Block {
+        match self.info().kind {
+            StreamKind::Broadband => Block::int16(self.info().n_channels()),
+            StreamKind::Counts => Block::counts(self.info().n_channels()),
+        }
+    }
+}

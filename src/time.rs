@@ -1,0 +1,56 @@
+//! Time as values: frame numbers and rates. No clock is read here.
+//!
+//! A [`SampleIndex`] counts frames since the stream began, lost frames included, so that it means the
+//! same instant whatever was lost. A [`SampleRate`] is exact to a thousandth of a hertz, so that bin
+//! edges computed from it never drift.
+
+use crate::error::Error;
+
+/// A frame's number since the stream began; frames that were lost have numbers too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SampleIndex(pub u64);
+
+/// Frames a second, held as whole millihertz.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SampleRate {
+    millihertz: u64,
+}
+
+impl SampleRate {
+    /// A rate of `hz` frames a second, rounded to a millihertz.
+    ///
+    /// # Errors
+    /// If `hz` is not within 0.001 Hz to 1 MHz. `place` names what asked for it.
+    ///
+    /// ```
+    /// use efference::SampleRate;
+    /// assert_eq!(SampleRate::new(30_000.0, "doc").unwrap().hz(), 30_000.0);
+    /// assert!(SampleRate::new(f64::NAN, "doc").is_err());
+    /// ```
+    pub fn new(hz: f64, place: &str) -> Result<Self, Error> {
+        if !(HZ_MIN..=HZ_MAX).contains(&hz) {
+            return Err(Error::input(place, format!("a sample rate of {hz} Hz"))
+                .field("sample_rate_hz")
+                .legal(format!("{HZ_MIN} to {HZ_MAX} Hz")));
+        }
+        Ok(SampleRate { millihertz: (hz * 1e3).round() as u64 })
+    }
+
+    /// Frames a second.
+    pub fn hz(self) -> f64 {
+        self.millihertz as f64 / 1e3
+    }
+
+    /// Frames a second, times 1,000; exact.
+    pub fn millihertz(self) -> u64 {
+        self.millihertz
+    }
+
+    /// The time of frame `at`, in seconds since the stream began.
+    pub fn seconds(self, at: SampleIndex) -> f64 {
+        at.0 as f64 / self.hz()
+    }
+}
+
+const HZ_MIN: f64 = 0.001;
+const HZ_MAX: f64 = 1e6;
