@@ -1,7 +1,35 @@
 //! Recordings: what a file or folder holds, its samples as a source, and what the subject really did.
+//!
+//! In: a path and, where the format leaves meaning open, a [`Mapping`]. Out: a [`Recording`]: blocks of int16
+//! or float32 broadband or of counts, kinematics or classes, and an [`About`] for people. Files are read
+//! without trust: whatever their bytes, opening gives a recording or an [`Error`] that names file and field.
 
+mod counts;
+mod files;
+mod flat;
+mod keys;
+mod lines;
+mod mapped;
+mod mapping;
+pub mod mat;
+mod memory;
+mod n1;
+mod open;
+mod sidecar;
+pub mod spikes;
+mod trials;
+mod wav;
+
+pub use mapping::{
+    CountsMapping, Dimension, FlatMapping, KinematicsMapping, Mapping, SampleType, TrialsMapping, WavCode,
+    WavMapping,
+};
+pub use open::open;
+
+use crate::block::{StreamInfo, StreamKind};
+use crate::error::Error;
 use crate::sources::SampleSource;
-use crate::time::SampleRate;
+use crate::time::{SampleIndex, SampleRate};
 use ndarray::Array2;
 
 /// An opened recording.
@@ -31,7 +59,7 @@ pub struct About {
     pub n_frames: u64,
     /// Length in seconds.
     pub seconds: f64,
-    /// Unit of one sample: "µV", "counts (µV per count unknown)", "crossings per bin".
+    /// Unit of one sample: "counts of 0.195 µV", "counts (µV per count unknown)", "crossings per 50 ms".
     pub units: String,
     /// Runs of lost frames.
     pub gaps: Vec<Gap>,
@@ -47,6 +75,33 @@ pub struct About {
     pub missing: Vec<String>,
     /// Other facts worth knowing, a sentence each.
     pub notes: Vec<String>,
+}
+
+impl About {
+    /// What `info` says of a stream of `n_frames` at `path`; the rest is empty, for the caller to add.
+    pub(crate) fn new(path: &str, format: &str, info: &StreamInfo, n_frames: u64) -> Self {
+        About {
+            path: path.to_string(),
+            format: format.to_string(),
+            kind: info.kind.name().to_string(),
+            n_channels: info.n_channels(),
+            sample_rate_hz: info.sample_rate.hz(),
+            n_frames,
+            seconds: info.sample_rate.seconds(SampleIndex(n_frames)),
+            units: match (info.kind, info.uv_per_count) {
+                (StreamKind::Counts, _) => format!("crossings per {} ms", 1e3 / info.sample_rate.hz()),
+                (StreamKind::Broadband, Some(uv)) => format!("counts of {uv} µV"),
+                (StreamKind::Broadband, None) => "counts (µV per count unknown)".to_string(),
+            },
+            gaps: Vec::new(),
+            n_trials: 0,
+            kinematics: None,
+            silent_channels: Vec::new(),
+            synthetic: info.synthetic,
+            missing: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
 }
 
 /// Lost frames.
@@ -93,4 +148,20 @@ pub struct Classes {
     pub trials: Vec<u16>,
     /// Frames of each trial.
     pub frames_per_trial: u64,
+}
+
+/// `ch0`, `ch1` …: names for channels whose recording has none.
+fn numbered_channels(n_channels: usize) -> Vec<String> {
+    (0..n_channels).map(|channel| format!("ch{channel}")).collect()
+}
+
+/// More channels than a stream may have, or none.
+fn check_n_channels(n_channels: usize, place: &str) -> Result<(), Error> {
+    let legal = 1..=crate::block::CHANNELS_MAX;
+    match legal.contains(&n_channels) {
+        true => Ok(()),
+        false => Err(Error::input(place, format!("it has {n_channels} channels"))
+            .legal(format!("{} to {} channels", legal.start(), legal.end()))
+            .hint("check that rows and columns are not exchanged")),
+    }
 }
