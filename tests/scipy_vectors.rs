@@ -131,9 +131,13 @@ fn the_bank_stays_within_its_tolerance() {
             }
         }
         println!("{:40} {:.2e}", design.name(), error / largest);
-        assert!(error <= BANK_TOLERANCE * largest, "{}: {:.2e}", design.name(), error / largest);
+        let spike_band = design.kind == "band_pass" && design.low_hz >= 250.0;
+        let tolerance = if spike_band { SPIKE_BAND_TOLERANCE } else { BANK_TOLERANCE };
+        assert!(error <= tolerance * largest, "{}: {:.2e}", design.name(), error / largest);
     }
 }
 
-/// Of the measured errors, printed with `--nocapture`, the largest is 4.7e-7 (a low-pass of order 7).
+/// Measured at most 2.5e-7 (order 5); orders up to 4: 1.9e-7.
+const SPIKE_BAND_TOLERANCE: f64 = 3e-7;
+/// Measured at most 4.7e-7 (low-pass of order 7).
 const BANK_TOLERANCE: f64 = 5e-7;
