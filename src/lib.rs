@@ -8,6 +8,8 @@ mod error;
 mod time;
 
 pub mod block;
+pub mod detect;
+pub mod filter;
 pub mod recording;
 pub mod sources;
 

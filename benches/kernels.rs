@@ -1,0 +1,182 @@
+//! Time of each kernel of the front end, and of all together: 1,024 channels × 20 frames of 16-bit samples.
+//!
+//! The throughput in elements is samples a second on one core; its inverse is the time per sample.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use efference::block::{Payload, TILE_CHANNELS, Tile, n_tiles};
+use efference::detect::power::add_squares;
+use efference::detect::{Crossed, CrossingDetector, NoiseEstimator, NoiseRule};
+use efference::filter::design::{butterworth_band_pass, notch};
+use efference::filter::{CommonAverage, FilterBank, Section};
+use std::hint::black_box;
+
+const N_CHANNELS: usize = 1_024;
+const N_FRAMES: usize = 20;
+const RATE: f64 = 20_000.0;
+const UV_PER_COUNT: f32 = 0.195;
+
+fn kernels(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("kernels");
+    group.throughput(Throughput::Elements((N_CHANNELS * N_FRAMES) as u64));
+    let n_tiles = n_tiles(N_CHANNELS);
+    let active = vec![true; N_CHANNELS];
+
+    for (name, payload) in [("int16", int16()), ("float32", float32())] {
+        for size in [0, TILE_CHANNELS, 48, N_CHANNELS] {
+            let mut average = CommonAverage::new(N_CHANNELS, size, &active);
+            let mut tile = Tile::new();
+            group.bench_function(BenchmarkId::new(format!("load/{name}/car"), size), |b| {
+                b.iter(|| {
+                    average.measure(black_box(&payload), 0..N_FRAMES);
+                    for index in 0..n_tiles {
+                        tile.index = index;
+                        average.load(&payload, 0..N_FRAMES, UV_PER_COUNT, &mut tile);
+                        black_box(&tile);
+                    }
+                });
+            });
+        }
+    }
+
+    let tiles = tiles();
+    for (name, sections) in cascades() {
+        let mut bank = FilterBank::new(&sections, n_tiles);
+        let mut work = tiles.clone();
+        group.bench_function(BenchmarkId::new("bank", name), |b| {
+            b.iter(|| {
+                for (tile, fresh) in work.iter_mut().zip(&tiles) {
+                    tile.frames_mut().copy_from_slice(fresh.frames());
+                    bank.process(tile);
+                }
+                black_box(&work);
+            });
+        });
+    }
+    let mut bank = FilterBank::new(&band_pass(2), n_tiles);
+    let silence = vec![Tile { n_frames: N_FRAMES, ..Tile::new() }; n_tiles];
+    let mut work = tiles.clone();
+    work.iter_mut().enumerate().for_each(|(index, tile)| tile.index = index);
+    work.iter_mut().for_each(|tile| bank.process(tile));
+    group.bench_function("bank/band-pass 2, after the signal stopped", |b| {
+        b.iter(|| {
+            for (tile, silent) in work.iter_mut().zip(&silence) {
+                tile.frames_mut().copy_from_slice(silent.frames());
+                bank.process(tile);
+            }
+            black_box(&work);
+        });
+    });
+
+    let mut counts = vec![[0.0; TILE_CHANNELS]; n_tiles];
+    let mut detector = detector();
+    let mut crossed = Crossed::new();
+    group.bench_function("crossings", |b| {
+        b.iter(|| {
+            tiles.iter().zip(&mut counts).for_each(|(tile, counts)| detector.process(tile, counts, None));
+            black_box(&counts);
+        });
+    });
+    group.bench_function("crossings, listed", |b| {
+        b.iter(|| {
+            for (tile, counts) in tiles.iter().zip(&mut counts) {
+                detector.process(tile, counts, Some(&mut crossed));
+                black_box(&crossed);
+            }
+        });
+    });
+    group.bench_function("power", |b| {
+        b.iter(|| {
+            tiles.iter().zip(&mut counts).for_each(|(tile, sums)| add_squares(tile, sums));
+            black_box(&counts);
+        });
+    });
+    let mut noise = NoiseEstimator::new(N_CHANNELS, NoiseRule::Rms, 0);
+    group.bench_function("noise/Rms", |b| {
+        b.iter(|| black_box(&tiles).iter().for_each(|tile| noise.observe(tile)));
+    });
+    group.finish();
+}
+
+fn chain(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("chain");
+    group.throughput(Throughput::Elements((N_CHANNELS * N_FRAMES) as u64));
+    let n_tiles = n_tiles(N_CHANNELS);
+    let payload = int16();
+    for car in [0, TILE_CHANNELS] {
+        for order in [2, 4] {
+            let mut average = CommonAverage::new(N_CHANNELS, car, &vec![true; N_CHANNELS]);
+            let mut bank = FilterBank::new(&band_pass(order), n_tiles);
+            let mut detector = detector();
+            let mut features = vec![([0.0; TILE_CHANNELS], [0.0; TILE_CHANNELS]); n_tiles];
+            let mut tile = Tile::new();
+            group.bench_function(format!("int16 to counts and power/car {car}, order {order}"), |b| {
+                b.iter(|| {
+                    average.measure(black_box(&payload), 0..N_FRAMES);
+                    for (index, (counts, power)) in features.iter_mut().enumerate() {
+                        tile.index = index;
+                        average.load(&payload, 0..N_FRAMES, UV_PER_COUNT, &mut tile);
+                        bank.process(&mut tile);
+                        detector.process(&tile, counts, None);
+                        add_squares(&tile, power);
+                    }
+                    black_box(&features);
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn band_pass(order: usize) -> Vec<Section> {
+    butterworth_band_pass(order, 300.0, 6_000.0, RATE).expect("a legal band")
+}
+
+fn cascades() -> Vec<(&'static str, Vec<Section>)> {
+    let mirrored = butterworth_band_pass(2, 300.0, 9_000.0, RATE).expect("a legal band");
+    let mut with_notch = band_pass(2);
+    with_notch.push(notch(50.0, 30.0, RATE).expect("a legal notch"));
+    vec![
+        ("band-pass 1", band_pass(1)),
+        ("band-pass 2", band_pass(2)),
+        ("band-pass 2 and notch", with_notch),
+        ("band-pass 2 to 9 kHz, mirrored", mirrored),
+        ("band-pass 4", band_pass(4)),
+        ("band-pass 8", band_pass(8)),
+    ]
+}
+
+fn detector() -> CrossingDetector {
+    CrossingDetector::new(N_CHANNELS, &[-60.0; N_CHANNELS], 20)
+}
+
+/// Noise of some 30 counts from a fixed seed.
+fn samples() -> impl Iterator<Item = i16> {
+    let mut state = 1_u32;
+    (0..N_CHANNELS * N_FRAMES).map(move |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        ((state >> 16) % 401) as i16 - 200
+    })
+}
+
+fn int16() -> Payload {
+    Payload::Int16(samples().collect())
+}
+
+fn float32() -> Payload {
+    Payload::Float32(samples().map(f32::from).collect())
+}
+
+fn tiles() -> Vec<Tile> {
+    let average = CommonAverage::new(N_CHANNELS, 0, &[true; N_CHANNELS]);
+    let payload = int16();
+    (0..n_tiles(N_CHANNELS))
+        .map(|index| {
+            let mut tile = Tile { index, ..Tile::new() };
+            average.load(&payload, 0..N_FRAMES, UV_PER_COUNT, &mut tile);
+            tile
+        })
+        .collect()
+}
+
+criterion_group!(benches, kernels, chain);
+criterion_main!(benches);

@@ -1,0 +1,263 @@
+//! Common average reference: samples of a block become microvolt tiles with the mean of their group taken off.
+//!
+//! In: a [`Payload`] of broadband (counts, frame by frame). Out: [`Tile`]s, `(sample − mean of its group) ×
+//! scale`, in the unit of `scale` × counts. Groups are runs of neighbouring channels of any size and may span
+//! tiles; channels that are not active count in no mean and come out as zeros. Guarantees: integer samples are
+//! summed exactly, floats in one fixed order, so the same bits come out however the stream is cut.
+//!
+//! The mean of a group takes away what all of its electrodes share (Ludwig et al. 2009, J Neurophysiol
+//! 101:1679). A group with fewer than two active channels is left as it is: its mean is the signal itself.
+
+use crate::block::{BLOCK_FRAMES_MAX, Payload, TILE_CHANNELS, Tile, n_tiles};
+use std::ops::Range;
+
+/// Means of channel groups, frame by frame.
+#[derive(Clone, Debug)]
+pub struct CommonAverage {
+    n_channels: usize,
+    /// Channels of a group; 0 takes no mean.
+    group: usize,
+    /// One entry a channel: 1 where it counts in the mean.
+    weights: Vec<i16>,
+    /// Active channels of each group; 0 where no mean is taken.
+    n_active: Vec<u32>,
+    /// All ones where a lane is active, else 0; for whole tiles.
+    keep: Vec<[u32; TILE_CHANNELS]>,
+    /// `BLOCK_FRAMES_MAX` rows of one mean a group.
+    means: Vec<f32>,
+}
+
+impl CommonAverage {
+    /// For a stream of `n_channels`, in groups of `group` channels (0: none), the last one perhaps shorter.
+    ///
+    /// # Panics
+    /// If `active` has another length than `n_channels`.
+    pub fn new(n_channels: usize, group: usize, active: &[bool]) -> Self {
+        assert_eq!(active.len(), n_channels, "one flag a channel");
+        let mut keep = vec![[0; TILE_CHANNELS]; n_tiles(n_channels)];
+        for (keep, &active) in keep.as_flattened_mut().iter_mut().zip(active) {
+            *keep = if active { u32::MAX } else { 0 };
+        }
+        let count = |group: &[bool]| match group.iter().filter(|active| **active).count() as u32 {
+            0 | 1 => 0,
+            n => n,
+        };
+        let n_active: Vec<u32> = match group {
+            0 => Vec::new(),
+            _ => active.chunks(group).map(count).collect(),
+        };
+        let means = vec![0.0; BLOCK_FRAMES_MAX * n_active.len()];
+        let weights = active.iter().map(|&active| i16::from(active)).collect();
+        CommonAverage { n_channels, group, weights, n_active, keep, means }
+    }
+
+    /// Takes the means of every group in `frames` of a block, for the [`CommonAverage::load`]s that follow.
+    ///
+    /// # Panics
+    /// If `frames` reach past the payload or past [`BLOCK_FRAMES_MAX`], or the payload holds
+    /// [`Payload::Counts`].
+    pub fn measure(&mut self, payload: &Payload, frames: Range<usize>) {
+        if self.group == 0 {
+            return;
+        }
+        for frame in frames {
+            let row = frame * self.n_channels..(frame + 1) * self.n_channels;
+            let means = &mut self.means[frame * self.n_active.len()..][..self.n_active.len()];
+            match payload {
+                Payload::Int16(samples) => {
+                    let groups = samples[row].chunks(self.group).zip(self.weights.chunks(self.group));
+                    for ((mean, &n), (samples, weights)) in means.iter_mut().zip(&self.n_active).zip(groups) {
+                        *mean = mean_of(f64::from(sum_int16(samples, weights)), n);
+                    }
+                }
+                Payload::Float32(samples) => {
+                    let groups = samples[row].chunks(self.group).zip(self.weights.chunks(self.group));
+                    for ((mean, &n), (samples, weights)) in means.iter_mut().zip(&self.n_active).zip(groups) {
+                        *mean = mean_of(f64::from(sum_float32(samples, weights)), n);
+                    }
+                }
+                Payload::Counts(_) => panic!("{NOT_BROADBAND}"),
+            }
+        }
+    }
+
+    /// Fills the tile of `tile.index` with `frames` of the block that was measured last: active lanes with
+    /// `(sample − mean) × scale`, all others with zeros. Sets `tile.n_frames`. A float sample that is not within
+    /// ±[`FLOAT_COUNTS_MAX`] (infinite, not a number) is read as 0.
+    ///
+    /// # Panics
+    /// As [`CommonAverage::measure`], and if the stream has no tile of that index.
+    pub fn load(&self, payload: &Payload, frames: Range<usize>, scale: f32, tile: &mut Tile) {
+        let first = tile.index * TILE_CHANNELS;
+        let width = TILE_CHANNELS.min(self.n_channels - first);
+        let keep = &self.keep[tile.index];
+        tile.n_frames = frames.len();
+        let mut means = [0.0; TILE_CHANNELS];
+        for (out, frame) in tile.uv.iter_mut().zip(frames) {
+            if self.group > 0 {
+                self.spread(frame, first, &mut means[..width]);
+            }
+            let row = frame * self.n_channels + first..frame * self.n_channels + first + width;
+            match payload {
+                Payload::Int16(samples) => subtract(&widen(&samples[row]), &means, scale, keep, out),
+                Payload::Float32(samples) => {
+                    let clean = widen(&samples[row]).map(|sample| finite(sample));
+                    subtract(&clean, &means, scale, keep, out);
+                }
+                Payload::Counts(_) => panic!("{NOT_BROADBAND}"),
+            }
+        }
+    }
+
+    /// Writes the mean of each lane's group, `first` being the channel of lane 0.
+    fn spread(&self, frame: usize, first: usize, lanes: &mut [f32]) {
+        let means = &self.means[frame * self.n_active.len()..][..self.n_active.len()];
+        let mut group = first / self.group;
+        let mut rest = lanes;
+        let mut left = self.group - first % self.group;
+        while !rest.is_empty() {
+            let (run, after) = rest.split_at_mut(left.min(rest.len()));
+            run.fill(means[group]);
+            (rest, left, group) = (after, self.group, group + 1);
+        }
+    }
+}
+
+/// The sum over the active channels of a group; exact, since [`crate::block::CHANNELS_MAX`] samples of 16 bits fit 32.
+fn sum_int16(samples: &[i16], weights: &[i16]) -> i32 {
+    samples.iter().zip(weights).map(|(&sample, &weight)| i32::from(sample) * i32::from(weight)).sum()
+}
+
+/// The sum over the active channels of a group, in an order that depends on nothing but the group's length.
+fn sum_float32(samples: &[f32], weights: &[i16]) -> f32 {
+    let mut partial = [0.0; FLOAT_PARTIALS];
+    for (samples, weights) in samples.chunks(FLOAT_PARTIALS).zip(weights.chunks(FLOAT_PARTIALS)) {
+        for ((partial, &sample), &weight) in partial.iter_mut().zip(samples).zip(weights) {
+            *partial += finite(sample) * f32::from(weight);
+        }
+    }
+    partial.iter().sum()
+}
+
+fn mean_of(sum: f64, n_active: u32) -> f32 {
+    if n_active == 0 { 0.0 } else { (sum / f64::from(n_active)) as f32 }
+}
+
+fn finite(sample: f32) -> f32 {
+    if sample.abs() <= FLOAT_COUNTS_MAX { sample } else { 0.0 }
+}
+
+/// A tile's samples as floats; lanes past the last channel are zero.
+fn widen<S: Copy + Default>(samples: &[S]) -> [f32; TILE_CHANNELS]
+where
+    f32: From<S>,
+{
+    match samples.first_chunk::<TILE_CHANNELS>() {
+        Some(whole) => whole.map(f32::from),
+        None => std::array::from_fn(|lane| f32::from(samples.get(lane).copied().unwrap_or_default())),
+    }
+}
+
+fn subtract(
+    samples: &[f32; TILE_CHANNELS],
+    means: &[f32; TILE_CHANNELS],
+    scale: f32,
+    keep: &[u32; TILE_CHANNELS],
+    out: &mut [f32; TILE_CHANNELS],
+) {
+    for lane in 0..TILE_CHANNELS {
+        let value = (samples[lane] - means[lane]) * scale;
+        out[lane] = f32::from_bits(value.to_bits() & keep[lane]);
+    }
+}
+
+/// A float sample beyond this many counts is no sample: converters have 32 bits at most, and a filter never
+/// recovers from an infinity.
+pub const FLOAT_COUNTS_MAX: f32 = 4_294_967_296.0;
+/// Partial sums of a group of floats: the widest vector's lanes.
+const FLOAT_PARTIALS: usize = 16;
+const NOT_BROADBAND: &str = "a stream of counts starts at binning, not at the filters";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The definition in f64: `(sample − mean of the group's active channels) × scale`, zeros elsewhere.
+    fn obvious(row: &[f64], group: usize, active: &[bool], scale: f64) -> Vec<f64> {
+        let mean = |channel: usize| {
+            let from = channel / group.max(1) * group;
+            let members = (from..(from + group).min(row.len())).filter(|&c| active[c]);
+            let values: Vec<f64> = members.map(|c| row[c]).collect();
+            if values.len() < 2 { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
+        };
+        (0..row.len()).map(|c| if active[c] { (row[c] - mean(c)) * scale } else { 0.0 }).collect()
+    }
+
+    /// All tiles of `frames`, measured and loaded in the parts that `cuts` make of them: rows of lanes.
+    fn referenced(payload: &Payload, average: &mut CommonAverage, cuts: &[usize]) -> Vec<Vec<f32>> {
+        let n_tiles = n_tiles(average.n_channels);
+        let mut rows = Vec::new();
+        let mut tile = Tile::new();
+        for frames in cuts.windows(2).map(|cut| cut[0]..cut[1]) {
+            let mut part = vec![Vec::new(); frames.len()];
+            average.measure(payload, frames.clone());
+            for index in 0..n_tiles {
+                tile.index = index;
+                average.load(payload, frames.clone(), 0.25, &mut tile);
+                part.iter_mut().zip(tile.frames()).for_each(|(row, lanes)| row.extend(lanes));
+            }
+            rows.append(&mut part);
+        }
+        rows
+    }
+
+    proptest! {
+        #[test]
+        fn any_cut_gives_the_definition(
+            n_channels in 1_usize..200,
+            group in 0_usize..150,
+            seed in 0_u32..1000,
+            cut in 0_usize..=5,
+        ) {
+            let noise = |i: usize| (i as u32).wrapping_add(seed).wrapping_mul(2_654_435_761) >> 8;
+            let samples: Vec<i16> = (0..5 * n_channels).map(|i| noise(i) as i16).collect();
+            let active: Vec<bool> = (0..n_channels).map(|c| noise(c + 7) % 5 > 0).collect();
+            let mut average = CommonAverage::new(n_channels, group, &active);
+            let ints = Payload::Int16(samples.clone());
+            let floats = Payload::Float32(samples.iter().map(|&s| f32::from(s)).collect());
+            for payload in [&ints, &floats] {
+                let whole = referenced(payload, &mut average, &[0, 5]);
+                prop_assert_eq!(&whole, &referenced(payload, &mut average, &[0, cut, 5]));
+                for (row, samples) in whole.iter().zip(samples.chunks(n_channels)) {
+                    let samples: Vec<f64> = samples.iter().map(|&s| f64::from(s)).collect();
+                    for (lane, expected) in row.iter().zip(obvious(&samples, group, &active, 0.25)) {
+                        prop_assert!((f64::from(*lane) - expected).abs() < 2e-3);
+                    }
+                    prop_assert!(row[n_channels..].iter().all(|x| x.to_bits() == 0));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_extremes_of_every_channel_sum_exactly() {
+        let n = crate::block::CHANNELS_MAX;
+        let mut average = CommonAverage::new(n, n, &vec![true; n]);
+        let payload = Payload::Int16(vec![i16::MIN; n]);
+        average.measure(&payload, 0..1);
+        let mut tile = Tile::new();
+        average.load(&payload, 0..1, 1.0, &mut tile);
+        assert_eq!(tile.frames(), [[0.0; TILE_CHANNELS]]);
+    }
+
+    #[test]
+    fn what_is_no_number_is_read_as_zero() {
+        let mut average = CommonAverage::new(4, 4, &[true; 4]);
+        let payload = Payload::Float32(vec![f32::NAN, f32::INFINITY, -1e30, 8.0]);
+        average.measure(&payload, 0..1);
+        let mut tile = Tile::new();
+        average.load(&payload, 0..1, 1.0, &mut tile);
+        assert_eq!(tile.uv[0][..5], [-2.0, -2.0, -2.0, 6.0, 0.0]);
+    }
+}
