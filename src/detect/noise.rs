@@ -6,7 +6,8 @@
 use crate::block::{TILE_CHANNELS, Tile, n_tiles};
 
 /// How noise is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum NoiseRule {
     /// `√mean(x²)`, over every frame. Spikes raise it.
     Rms,

@@ -101,7 +101,7 @@ impl CommonAverage {
             match payload {
                 Payload::Int16(samples) => subtract(&widen(&samples[row]), &means, scale, keep, out),
                 Payload::Float32(samples) => {
-                    let clean = widen(&samples[row]).map(|sample| finite(sample));
+                    let clean = widen(&samples[row]).map(finite);
                     subtract(&clean, &means, scale, keep, out);
                 }
                 Payload::Counts(_) => panic!("{NOT_BROADBAND}"),

@@ -42,6 +42,24 @@ pub struct Recording {
     pub source: Box<dyn SampleSource>,
 }
 
+impl Recording {
+    /// The bin width that this recording suggests, ms: a trial where it has trials, a frame where its frames
+    /// are bins already (5 ms or longer), else the field's usual 20 ms.
+    pub fn bin_width_ms(&self) -> f64 {
+        let frame_ms = 1e3 / self.source.info().sample_rate.hz();
+        match (&self.truth, self.source.info().kind) {
+            (Truth::Classes(classes), _) => classes.frames_per_trial as f64 * frame_ms,
+            (_, StreamKind::Counts) if frame_ms >= FRAME_IS_BIN_MS => frame_ms,
+            _ => BIN_WIDTH_MS,
+        }
+    }
+}
+
+/// Counts frames at least this long are taken for the bins of whoever recorded them.
+const FRAME_IS_BIN_MS: f64 = 5.0;
+/// The field's usual bin width.
+const BIN_WIDTH_MS: f64 = 20.0;
+
 /// What a recording holds.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct About {

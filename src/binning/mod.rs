@@ -1,0 +1,7 @@
+//! Crossings and power to features: who owns the bin grid, and what a bin holds.
+
+mod bin;
+mod schedule;
+
+pub use bin::{Bin, BinBuilder};
+pub use schedule::BinSchedule;

@@ -1,0 +1,296 @@
+//! The one recurrence that every decoder of this crate runs as.
+//!
+//! With x(t) the normalised features of bin t, s(t) the decoder's state and y(t) what it says,
+//!
+//! > s(t) = M·s(t−1) + Σₗ Wₗ·x(t−l),  y(t) = H·s(t) + h
+//!
+//! A Wiener filter has M = 0 and H = 1. A Kalman filter s(t) = A·s(t−1), x = C·s with steady-state gain K has
+//! M = (1 − KC)·A, W₀ = K and picks y out of its state by H (Wu et al. 2006, eq. 4 to 8, with the gain
+//! converged). A linear classifier has M = 0 and one y per class: its score.
+//!
+//! Features are `f32`, products are summed in [`LANES`] lanes in a fixed order, the state is `f64`: the same
+//! bins give the same intents to the last bit on every machine.
+
+use crate::intents::{AXES_MAX, Action};
+
+/// What y means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Velocity stands in `0..n_axes`, position in `n_axes..2·n_axes` where there is one.
+    Move {
+        /// Axes, at most [`AXES_MAX`].
+        n_axes: usize,
+        /// Position stands behind velocity.
+        has_position: bool,
+    },
+    /// One score per class, log posterior up to a constant; the highest is chosen.
+    Choose,
+}
+
+/// The fitted matrices, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    /// Features of a bin.
+    pub n_features: usize,
+    /// Bins of history, the present one included.
+    pub lags: usize,
+    /// Length of s.
+    pub n_states: usize,
+    /// W: `lags × n_states × n_features`; lag 0 is the present bin.
+    pub readout: Vec<f32>,
+    /// M: `n_states × n_states`; empty where it is 0.
+    pub recurrence: Vec<f64>,
+    /// H: `n_outputs × n_states`; empty where it is 1.
+    pub output: Vec<f64>,
+    /// h: one per output.
+    pub offset: Vec<f64>,
+}
+
+impl Weights {
+    fn fit_together(&self, output: &Output) -> bool {
+        let (n, n_outputs) = (self.n_states, self.offset.len());
+        let enough = match *output {
+            Output::Move { n_axes, has_position } => {
+                (1..=AXES_MAX).contains(&n_axes) && n_outputs == n_axes * (1 + usize::from(has_position))
+            }
+            Output::Choose => (1..=usize::from(u16::MAX)).contains(&n_outputs),
+        };
+        let lengths = self.lags > 0
+            && self.n_features > 0
+            && self.readout.len() == self.lags * n * self.n_features
+            && (self.recurrence.is_empty() || self.recurrence.len() == n * n)
+            && if self.output.is_empty() { n == n_outputs } else { self.output.len() == n_outputs * n };
+        let finite = self.readout.iter().all(|value| value.is_finite())
+            && [&self.recurrence, &self.output, &self.offset].into_iter().flatten().all(|v| v.is_finite());
+        enough && lengths && finite
+    }
+}
+
+/// A fitted decoder with its history and state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinearDecoder {
+    weights: Weights,
+    output: Output,
+    /// The last `lags` bins, a ring.
+    history: Vec<f32>,
+    newest: usize,
+    filled: usize,
+    state: Vec<f64>,
+    next_state: Vec<f64>,
+    said: Vec<f64>,
+}
+
+impl LinearDecoder {
+    /// A decoder at rest; `None` where the sizes don't fit each other or a value isn't finite.
+    pub fn new(weights: Weights, output: Output) -> Option<Self> {
+        weights.fit_together(&output).then(|| LinearDecoder {
+            history: vec![0.0; weights.lags * weights.n_features],
+            newest: 0,
+            filled: 0,
+            state: vec![0.0; weights.n_states],
+            next_state: vec![0.0; weights.n_states],
+            said: vec![0.0; weights.offset.len()],
+            weights,
+            output,
+        })
+    }
+
+    /// Forgets history and state.
+    pub fn reset(&mut self) {
+        self.filled = 0;
+        self.state.fill(0.0);
+    }
+
+    /// The place for the next bin's normalised features.
+    pub fn push(&mut self) -> &mut [f32] {
+        let Weights { lags, n_features, .. } = self.weights;
+        self.newest = (self.newest + 1) % lags;
+        self.filled = (self.filled + 1).min(lags);
+        &mut self.history[self.newest * n_features..][..n_features]
+    }
+
+    /// Advances by the bin that was pushed last. Bins before the first count as their means.
+    pub fn step(&mut self) -> Action {
+        let Weights { lags, n_features, n_states, ref readout, ref recurrence, .. } = self.weights;
+        self.next_state.fill(0.0);
+        for lag in 0..self.filled {
+            let slot = (self.newest + lags - lag) % lags;
+            let features = &self.history[slot * n_features..][..n_features];
+            let rows = readout[lag * n_states * n_features..].chunks_exact(n_features);
+            for (row, sum) in rows.zip(&mut self.next_state) {
+                *sum += f64::from(dot(row, features));
+            }
+        }
+        for (row, sum) in recurrence.chunks_exact(n_states).zip(&mut self.next_state) {
+            *sum += row.iter().zip(&self.state).map(|(m, s)| m * s).sum::<f64>();
+        }
+        std::mem::swap(&mut self.state, &mut self.next_state);
+        self.say();
+        self.action()
+    }
+
+    /// The fitted matrices.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// What y means.
+    pub fn output(&self) -> &Output {
+        &self.output
+    }
+
+    /// Features of a bin.
+    pub fn n_features(&self) -> usize {
+        self.weights.n_features
+    }
+
+    /// y = H·s + h
+    fn say(&mut self) {
+        let Weights { n_states, ref output, ref offset, .. } = self.weights;
+        self.said.copy_from_slice(offset);
+        if output.is_empty() {
+            self.said.iter_mut().zip(&self.state).for_each(|(y, s)| *y += s);
+        } else {
+            for (row, y) in output.chunks_exact(n_states).zip(&mut self.said) {
+                *y += row.iter().zip(&self.state).map(|(h, s)| h * s).sum::<f64>();
+            }
+        }
+    }
+
+    fn action(&self) -> Action {
+        let y = &self.said;
+        match self.output {
+            Output::Move { n_axes, has_position } => Action::Move {
+                n_axes,
+                velocity: axes(&y[..n_axes]),
+                position: has_position.then(|| axes(&y[n_axes..2 * n_axes])),
+            },
+            Output::Choose => {
+                let mut class = 0;
+                for (i, score) in y.iter().enumerate() {
+                    if *score > y[class] {
+                        class = i;
+                    }
+                }
+                let total: f64 = y.iter().map(|score| (score - y[class]).exp()).sum();
+                Action::Choose { class: class as u16, probability: (1.0 / total) as f32 }
+            }
+        }
+    }
+}
+
+fn axes(values: &[f64]) -> [f32; AXES_MAX] {
+    let mut into = [0.0; AXES_MAX];
+    for (into, &value) in into.iter_mut().zip(values) {
+        *into = value as f32;
+    }
+    into
+}
+
+/// Σ a·b in [`LANES`] running sums, added up pairwise: the order depends on the length alone.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    let (a, a_rest) = a.as_chunks::<LANES>();
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    for (lane, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+        sums[lane] += a * b;
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+        width /= 2;
+    }
+    sums[0]
+}
+
+/// Running sums of a product; one AVX-512 register.
+const LANES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn velocity(action: Action) -> [f32; AXES_MAX] {
+        match action {
+            Action::Move { velocity, .. } => velocity,
+            Action::Choose { .. } => panic!("a decoder of movement moves"),
+        }
+    }
+
+    fn plain(n_features: usize, lags: usize, readout: Vec<f32>, offset: Vec<f64>) -> Weights {
+        let n_states = offset.len();
+        Weights { n_features, lags, n_states, readout, recurrence: vec![], output: vec![], offset }
+    }
+
+    const ONE_AXIS: Output = Output::Move { n_axes: 1, has_position: false };
+
+    #[test]
+    fn lag_l_weighs_the_bin_l_before() {
+        let weights = plain(1, 3, vec![1.0, 10.0, 100.0], vec![0.5]);
+        let mut decoder = LinearDecoder::new(weights, ONE_AXIS).expect("sizes fit");
+        let mut step = |x: f32| {
+            decoder.push()[0] = x;
+            velocity(decoder.step())[0]
+        };
+        assert_eq!([step(1.0), step(2.0), step(3.0), step(4.0)], [1.5, 12.5, 123.5, 234.5]);
+        decoder.reset();
+        decoder.push()[0] = 7.0;
+        assert_eq!(velocity(decoder.step())[0], 7.5, "nothing of before is left");
+    }
+
+    #[test]
+    fn the_state_carries_on_and_the_output_picks() {
+        // State 0 integrates x, state 1 is x; velocity is x, position twice the integral.
+        let weights = Weights {
+            recurrence: vec![1.0, 0.0, 0.0, 0.0],
+            output: vec![0.0, 1.0, 2.0, 0.0],
+            n_states: 2,
+            ..plain(1, 1, vec![1.0, 1.0], vec![0.0, 0.25])
+        };
+        let output = Output::Move { n_axes: 1, has_position: true };
+        let mut decoder = LinearDecoder::new(weights, output).expect("sizes fit");
+        let mut last = None;
+        for x in [1.0, 2.0, 3.0] {
+            decoder.push()[0] = x;
+            last = Some(decoder.step());
+        }
+        let Some(Action::Move { velocity, position: Some(position), .. }) = last else { panic!("it moves") };
+        assert_eq!((velocity[0], position[0]), (3.0, 12.25));
+    }
+
+    #[test]
+    fn the_highest_score_is_chosen_with_its_softmax() {
+        let weights = plain(1, 1, vec![0.0; 3], vec![0.0, 2.0, 0.0]);
+        let mut decoder = LinearDecoder::new(weights, Output::Choose).expect("sizes fit");
+        decoder.push()[0] = 1.0;
+        let Action::Choose { class, probability } = decoder.step() else { panic!("it chooses") };
+        assert_eq!(class, 1);
+        assert!((f64::from(probability) - 2f64.exp() / (2.0 + 2f64.exp())).abs() < 1e-6);
+    }
+
+    #[test]
+    fn sizes_that_do_not_fit_are_refused() {
+        let short = plain(3, 1, vec![0.0; 5], vec![0.0; 2]);
+        assert!(LinearDecoder::new(short, Output::Choose).is_none());
+        let not_a_number = plain(1, 1, vec![f32::NAN], vec![0.0]);
+        assert!(LinearDecoder::new(not_a_number, Output::Choose).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn lanes_sum_as_one_long_sum(values in prop::collection::vec((-9.0f32..9.0, -9.0f32..9.0), 0..100)) {
+            let (a, b): (Vec<f32>, Vec<f32>) = values.into_iter().unzip();
+            let exact: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            let size: f64 = a.iter().zip(&b).map(|(a, b)| (f64::from(*a) * f64::from(*b)).abs()).sum();
+            prop_assert!((f64::from(dot(&a, &b)) - exact).abs() <= 1e-6 * (1.0 + size));
+        }
+    }
+}

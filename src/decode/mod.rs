@@ -1,0 +1,61 @@
+//! Features to intents: normaliser, history, and one linear decoder, all fitted beforehand by `train`.
+//!
+//! In: one [`Bin`] after another. Out: one [`Intent`] per bin. Every decoder of this crate runs as the same
+//! recurrence (see [`LinearDecoder`]); what differs is how it was fitted.
+
+mod linear;
+mod normaliser;
+
+pub use linear::{LinearDecoder, Output, Weights};
+pub use normaliser::Normaliser;
+
+use crate::binning::Bin;
+use crate::intents::Intent;
+
+/// Normaliser and decoder as they were trained together, with their state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoder {
+    normaliser: Normaliser,
+    linear: LinearDecoder,
+}
+
+impl Decoder {
+    /// Puts the two together.
+    ///
+    /// # Panics
+    /// If they are not of the same number of features.
+    pub fn new(normaliser: Normaliser, linear: LinearDecoder) -> Self {
+        assert_eq!(normaliser.n_features(), linear.n_features(), "normaliser and decoder fit each other");
+        Decoder { normaliser, linear }
+    }
+
+    /// Decodes the next bin. A bin of which nothing came says nothing: its features count as their means.
+    pub fn decode(&mut self, bin: &Bin) -> Intent {
+        if bin.starts_segment {
+            self.linear.reset();
+        }
+        let features = self.linear.push();
+        if bin.received_frames == 0 {
+            features.fill(0.0);
+        } else {
+            self.normaliser.apply(&bin.features, features);
+        }
+        let action = self.linear.step();
+        Intent { bin: bin.index, at: bin.end, lost_frames: bin.lost_frames, action }
+    }
+
+    /// Forgets all bins.
+    pub fn reset(&mut self) {
+        self.linear.reset();
+    }
+
+    /// The normaliser.
+    pub fn normaliser(&self) -> &Normaliser {
+        &self.normaliser
+    }
+
+    /// The decoder.
+    pub fn linear(&self) -> &LinearDecoder {
+        &self.linear
+    }
+}

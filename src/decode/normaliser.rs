@@ -1,0 +1,118 @@
+//! Features to numbers of like size: x' = (f(x) − mean) / deviation, with f by [`NormaliserKind`].
+
+use crate::config::NormaliserKind;
+use ndarray::{ArrayView2, Axis};
+
+/// Scales each feature as it was scaled in training.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Normaliser {
+    kind: NormaliserKind,
+    mean: Vec<f32>,
+    /// 1 / standard deviation; 0 for features that are left out.
+    inverse_deviation: Vec<f32>,
+}
+
+impl Normaliser {
+    /// Fits mean and standard deviation (population) of `features`, bins × features. A feature for which
+    /// `keep` is false, or that is constant, is left out: it reads 0 ever after.
+    pub fn fit(kind: NormaliserKind, features: ArrayView2<'_, f32>, keep: &[bool]) -> Self {
+        let n = features.nrows() as f64;
+        let mut mean = Vec::with_capacity(features.ncols());
+        let mut inverse_deviation = Vec::with_capacity(features.ncols());
+        for (column, &keep) in features.axis_iter(Axis(1)).zip(keep) {
+            let mu = column.iter().map(|&x| f64::from(transform(kind, x))).sum::<f64>() / n;
+            let square = |&x: &f32| (f64::from(transform(kind, x)) - mu).powi(2);
+            let deviation = (column.iter().map(square).sum::<f64>() / n).sqrt();
+            mean.push(mu as f32);
+            let useful = keep && deviation > DEVIATION_MIN;
+            inverse_deviation.push(if useful { (1.0 / deviation) as f32 } else { 0.0 });
+        }
+        Normaliser { kind, mean, inverse_deviation }
+    }
+
+    /// One that was fitted before; `None` where the lengths differ.
+    pub fn from_parts(kind: NormaliserKind, mean: Vec<f32>, inverse_deviation: Vec<f32>) -> Option<Self> {
+        (mean.len() == inverse_deviation.len()).then_some(Normaliser { kind, mean, inverse_deviation })
+    }
+
+    /// Writes the scaled `features` to `into`, one each.
+    pub fn apply(&self, features: &[f32], into: &mut [f32]) {
+        let scale = self.mean.iter().zip(&self.inverse_deviation);
+        let all = into.iter_mut().zip(features).zip(scale);
+        match self.kind {
+            NormaliserKind::Zscore => all.for_each(|((into, &x), (m, d))| *into = (x - m) * d),
+            NormaliserKind::Sqrt => all.for_each(|((into, &x), (m, d))| *into = (anscombe(x) - m) * d),
+            NormaliserKind::FiveQuarters => {
+                all.for_each(|((into, &x), (m, d))| *into = (five_quarters(x) - m) * d);
+            }
+        }
+    }
+
+    /// Which function comes first.
+    pub fn kind(&self) -> NormaliserKind {
+        self.kind
+    }
+
+    /// How many features it scales.
+    pub fn n_features(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// The mean of each feature, after f.
+    pub fn mean(&self) -> &[f32] {
+        &self.mean
+    }
+
+    /// 1 / standard deviation of each feature; 0 where it is left out.
+    pub fn inverse_deviation(&self) -> &[f32] {
+        &self.inverse_deviation
+    }
+}
+
+fn transform(kind: NormaliserKind, x: f32) -> f32 {
+    match kind {
+        NormaliserKind::Zscore => x,
+        NormaliserKind::Sqrt => anscombe(x),
+        NormaliserKind::FiveQuarters => five_quarters(x),
+    }
+}
+
+/// √(x + 3/8), whose variance hardly depends on a Poisson count's rate (Anscombe 1948).
+fn anscombe(x: f32) -> f32 {
+    (x + 0.375).sqrt()
+}
+
+/// x^(5/4) by square roots alone, which every machine rounds alike.
+fn five_quarters(x: f32) -> f32 {
+    x * x.sqrt().sqrt()
+}
+
+/// Deviations below this are those of a constant feature, rounded.
+const DEVIATION_MIN: f64 = 1e-9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn features_come_out_with_mean_0_and_deviation_1() {
+        let features = array![[1.0f32, 5.0, 2.0], [3.0, 5.0, 9.0]];
+        let normaliser = Normaliser::fit(NormaliserKind::Zscore, features.view(), &[true, true, false]);
+        let mut into = [9.0; 3];
+        normaliser.apply(&[1.0, 5.0, 2.0], &mut into);
+        assert_eq!(into, [-1.0, 0.0, 0.0], "the constant and the one left out read 0");
+    }
+
+    #[test]
+    fn f_comes_before_the_mean() {
+        let features = array![[3.625f32], [15.625]];
+        let normaliser = Normaliser::fit(NormaliserKind::Sqrt, features.view(), &[true]);
+        let mut into = [0.0];
+        normaliser.apply(&[15.625], &mut into);
+        assert_eq!((normaliser.mean()[0], into[0]), (3.0, 1.0));
+        let normaliser =
+            Normaliser::fit(NormaliserKind::FiveQuarters, array![[0.0f32], [16.0]].view(), &[true]);
+        assert_eq!(normaliser.mean()[0], 16.0);
+    }
+}

@@ -1,0 +1,122 @@
+//! Broadband to crossings and power, tile by tile.
+//!
+//! In: frames of a block. Out: crossings and sums of squares per channel, added up until a bin takes them.
+
+use crate::block::{BLOCK_FRAMES_MAX, Payload, StreamInfo, TILE_CHANNELS, Tile, n_tiles};
+use crate::config::{Config, Features};
+use crate::detect::{Crossed, CrossingDetector, power};
+use crate::error::Error;
+use crate::filter::{CommonAverage, FilterBank};
+use crate::pipeline::{Event, Stage};
+use crate::time::SampleIndex;
+use std::ops::Range;
+
+/// Reference, filter and detector of a broadband stream.
+pub struct FrontEnd {
+    n_channels: usize,
+    kinds: Features,
+    scale: f32,
+    average: CommonAverage,
+    bank: FilterBank,
+    detector: CrossingDetector,
+    /// Filled only where crossings are listed.
+    crossed: Option<Crossed>,
+    tile: Tile,
+    /// Of each tile's lanes, since the bin began.
+    counts: Vec<[f32; TILE_CHANNELS]>,
+    squares: Vec<[f32; TILE_CHANNELS]>,
+}
+
+impl FrontEnd {
+    /// For the stream that `info` describes, with one threshold per channel. Channels whose threshold is −∞
+    /// have no part in the common average.
+    ///
+    /// # Errors
+    /// Band edges that the stream doesn't have; another number of thresholds; thresholds that are not below 0.
+    pub fn new(config: &Config, info: &StreamInfo, thresholds: &[f32]) -> Result<Self, Error> {
+        let n_channels = info.n_channels();
+        if thresholds.len() != n_channels || !thresholds.iter().all(|&threshold| threshold < 0.0) {
+            return Err(Error::model("the front end", format!("{} thresholds", thresholds.len()))
+                .field("thresholds")
+                .legal(format!("one number below 0 for each of {n_channels} channels")));
+        }
+        let front_end = &config.front_end;
+        let active: Vec<bool> = thresholds.iter().map(|threshold| threshold.is_finite()).collect();
+        // Before thresholds are known, every channel counts.
+        let active = if active.contains(&true) { active } else { vec![true; n_channels] };
+        let refractory = front_end.refractory_frames(info.sample_rate);
+        Ok(FrontEnd {
+            n_channels,
+            kinds: config.bins.features,
+            scale: info.uv_per_count.unwrap_or(1.0),
+            average: CommonAverage::new(n_channels, front_end.car_group, &active),
+            bank: FilterBank::new(&front_end.sections(info.sample_rate)?, n_tiles(n_channels)),
+            detector: CrossingDetector::new(n_channels, thresholds, refractory),
+            crossed: None,
+            tile: Tile::new(),
+            counts: vec![[0.0; TILE_CHANNELS]; n_tiles(n_channels)],
+            squares: vec![[0.0; TILE_CHANNELS]; n_tiles(n_channels)],
+        })
+    }
+
+    /// Tells every crossing as an event from now on.
+    pub(super) fn list_crossings(&mut self) {
+        self.crossed = Some(Crossed::new());
+    }
+
+    /// Takes `frames` of a block; the first of them has number `first`.
+    pub(super) fn process(
+        &mut self,
+        payload: &Payload,
+        frames: Range<usize>,
+        first: SampleIndex,
+        on: &mut impl FnMut(Event<'_>),
+    ) {
+        debug_assert!(frames.end <= BLOCK_FRAMES_MAX);
+        self.average.measure(payload, frames.clone());
+        for index in 0..self.counts.len() {
+            self.tile.index = index;
+            self.average.load(payload, frames.clone(), self.scale, &mut self.tile);
+            self.bank.process(&mut self.tile);
+            on(Event::Done(Stage::Filter));
+            on(Event::Filtered(&self.tile));
+            if self.kinds.has_counts() || self.crossed.is_some() {
+                self.detector.process(&self.tile, &mut self.counts[index], self.crossed.as_mut());
+            }
+            if self.kinds.has_power() {
+                power::add_squares(&self.tile, &mut self.squares[index]);
+            }
+            if let Some(crossed) = &self.crossed {
+                for (frame, lane) in crossed.iter() {
+                    let at = SampleIndex(first.0 + frame as u64);
+                    on(Event::Crossing { channel: index * TILE_CHANNELS + lane, at });
+                }
+            }
+            on(Event::Done(Stage::Detect));
+        }
+    }
+
+    /// Writes the sums since the bin began to `features` and starts anew.
+    pub(super) fn take_features(&mut self, features: &mut [f32]) {
+        let n = self.n_channels;
+        let (counts, squares) = (self.counts.as_flattened(), self.squares.as_flattened());
+        match self.kinds {
+            Features::Counts => features.copy_from_slice(&counts[..n]),
+            Features::Power => features.copy_from_slice(&squares[..n]),
+            Features::CountsAndPower => {
+                features[..n].copy_from_slice(&counts[..n]);
+                features[n..].copy_from_slice(&squares[..n]);
+            }
+        }
+        self.counts.fill([0.0; TILE_CHANNELS]);
+        self.squares.fill([0.0; TILE_CHANNELS]);
+    }
+
+    /// Forgets the stream so far.
+    pub(super) fn reset(&mut self) {
+        self.bank.reset();
+        self.detector.reset();
+        self.counts.fill([0.0; TILE_CHANNELS]);
+        self.squares.fill([0.0; TILE_CHANNELS]);
+    }
+}

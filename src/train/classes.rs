@@ -1,0 +1,205 @@
+//! Linear classifiers: one score per class, the highest wins.
+//!
+//! In: normalised features of a bin per trial and its label. Out: W and h of the scores W·x + h, in the
+//! features' normalised scale.
+
+use super::cross_validation::folds;
+use crate::config::DecoderConfig;
+use crate::decode::Weights;
+use crate::error::Error;
+use faer::prelude::Solve;
+use faer::{Mat, Side};
+use linfa::prelude::{DatasetBase, Fit};
+use linfa_logistic::MultiLogisticRegression;
+use ndarray::{Array1, Array2, Axis};
+
+/// LDA with shrinkage: scores μₖᵀS⁻¹x − ½μₖᵀS⁻¹μₖ + log πₖ with S = (1 − γ)·Σ + γ·(tr Σ / p)·1, Σ the covariance
+/// within classes (Friedman 1989). γ has the least log loss in cross-validation; `deviation` puts the features
+/// back on one scale first, since z-scoring blows up the channels that hardly fire.
+pub(super) fn lda(
+    x: &Array2<f32>,
+    labels: &[u16],
+    names: &[String],
+    rows: &[usize],
+    deviation: &[f64],
+    config: &DecoderConfig,
+) -> Result<(Weights, f64), Error> {
+    let place = "fit of the LDA";
+    let trials = Trials {
+        x: Array2::from_shape_fn((rows.len(), x.ncols()), |(i, j)| f64::from(x[(rows[i], j)]) * deviation[j]),
+        labels: rows.iter().map(|&row| usize::from(labels[row])).collect(),
+        n_classes: names.len(),
+    };
+    trials.check(names, place)?;
+    let parts = folds(rows.len(), config.folds);
+    let loss = |gamma: f64| -> f64 {
+        let losses = parts.iter().map(|part| {
+            let rest: Vec<usize> = (0..rows.len()).filter(|at| !part.contains(at)).collect();
+            trials.lda(&rest, gamma).map_or(f64::INFINITY, |scores| {
+                part.clone().map(|at| scores.log_loss(&trials, at)).sum::<f64>()
+            })
+        });
+        losses.sum()
+    };
+    let (least, gamma) = config
+        .shrinkage
+        .iter()
+        .map(|&gamma| (loss(gamma), gamma))
+        .min_by(|a, b| a.0.total_cmp(&b.0))
+        .expect("the settings have a shrinkage");
+    let all: Vec<usize> = (0..rows.len()).collect();
+    let scores = trials.lda(&all, gamma).filter(|_| least.is_finite()).ok_or_else(|| {
+        Error::fit(place, "the covariance within classes is singular")
+            .field("decoder.shrinkage")
+            .legal("shrinkages above 0 where there are fewer trials than channels")
+            .hint("decoder.shrinkage = [0.1, 0.5]")
+    })?;
+    let readout = scores.w.rows().into_iter().flat_map(|row| {
+        row.iter().zip(deviation).map(|(w, deviation)| (w * deviation) as f32).collect::<Vec<_>>()
+    });
+    let weights = Weights {
+        n_features: x.ncols(),
+        lags: 1,
+        n_states: names.len(),
+        readout: readout.collect(),
+        recurrence: Vec::new(),
+        output: Vec::new(),
+        offset: scores.h.to_vec(),
+    };
+    Ok((weights, gamma))
+}
+
+/// Multinomial logistic regression with an L2 penalty, by `linfa`; its strength has the least log loss in
+/// cross-validation.
+pub(super) fn logistic(
+    x: &Array2<f32>,
+    labels: &[u16],
+    names: &[String],
+    rows: &[usize],
+    config: &DecoderConfig,
+) -> Result<(Weights, f64), Error> {
+    let place = "fit of the logistic regression";
+    let trials = Trials {
+        x: Array2::from_shape_fn((rows.len(), x.ncols()), |(i, j)| f64::from(x[(rows[i], j)])),
+        labels: rows.iter().map(|&row| usize::from(labels[row])).collect(),
+        n_classes: names.len(),
+    };
+    trials.check(names, place)?;
+    let parts = folds(rows.len(), config.folds);
+    let mut best = (f64::INFINITY, f64::NAN);
+    for &strength in &config.ridge {
+        let mut loss = 0.0;
+        for part in &parts {
+            let rest: Vec<usize> = (0..rows.len()).filter(|at| !part.contains(at)).collect();
+            let scores = trials.logistic(&rest, strength)?;
+            loss += part.clone().map(|at| scores.log_loss(&trials, at)).sum::<f64>();
+        }
+        if loss < best.0 {
+            best = (loss, strength);
+        }
+    }
+    let all: Vec<usize> = (0..rows.len()).collect();
+    let scores = trials.logistic(&all, best.1)?;
+    let weights = Weights {
+        n_features: x.ncols(),
+        lags: 1,
+        n_states: names.len(),
+        readout: scores.w.iter().map(|&w| w as f32).collect(),
+        recurrence: Vec::new(),
+        output: Vec::new(),
+        offset: scores.h.to_vec(),
+    };
+    Ok((weights, best.1))
+}
+
+struct Trials {
+    /// trials × features.
+    x: Array2<f64>,
+    labels: Vec<usize>,
+    n_classes: usize,
+}
+
+/// W·x + h: classes × features, classes.
+struct Scores {
+    w: Array2<f64>,
+    h: Array1<f64>,
+}
+
+impl Trials {
+    fn check(&self, names: &[String], place: &str) -> Result<(), Error> {
+        for (class, name) in names.iter().enumerate() {
+            let n = self.labels.iter().filter(|&&label| label == class).count();
+            if n < TRIALS_MIN {
+                return Err(Error::fit(place, format!("{n} trials of class `{name}`"))
+                    .field("bins")
+                    .legal(format!("at least {TRIALS_MIN} trials of each class"))
+                    .hint("a wider --bins A..B"));
+            }
+        }
+        Ok(())
+    }
+
+    fn lda(&self, rows: &[usize], gamma: f64) -> Option<Scores> {
+        let p = self.x.ncols();
+        let mut mean = Array2::<f64>::zeros((self.n_classes, p));
+        let mut count = vec![0.0; self.n_classes];
+        for &row in rows {
+            let mut of_class = mean.row_mut(self.labels[row]);
+            of_class += &self.x.row(row);
+            count[self.labels[row]] += 1.0;
+        }
+        for (mut of_class, &n) in mean.axis_iter_mut(Axis(0)).zip(&count) {
+            if n == 0.0 {
+                return None;
+            }
+            of_class /= n;
+        }
+        let left = Mat::from_fn(rows.len(), p, |i, j| self.x[(rows[i], j)] - mean[(self.labels[rows[i]], j)]);
+        let mut s = left.transpose() * &left * faer::Scale(1.0 / rows.len() as f64);
+        let level = (0..p).map(|i| s[(i, i)]).sum::<f64>() / p as f64;
+        for i in 0..p {
+            for j in 0..p {
+                s[(i, j)] *= 1.0 - gamma;
+            }
+            s[(i, i)] += gamma * level;
+        }
+        let means = Mat::from_fn(p, self.n_classes, |j, class| mean[(class, j)]);
+        let solved = s.llt(Side::Lower).ok()?.solve(&means);
+        let w = Array2::from_shape_fn((self.n_classes, p), |(class, j)| solved[(j, class)]);
+        let h = Array1::from_shape_fn(self.n_classes, |class| {
+            (count[class] / rows.len() as f64).ln() - 0.5 * w.row(class).dot(&mean.row(class))
+        });
+        w.iter().chain(&h).all(|value| value.is_finite()).then_some(Scores { w, h })
+    }
+
+    fn logistic(&self, rows: &[usize], strength: f64) -> Result<Scores, Error> {
+        let x = self.x.select(Axis(0), rows);
+        let y: Array1<usize> = rows.iter().map(|&row| self.labels[row]).collect();
+        let fitted = MultiLogisticRegression::default()
+            .alpha(strength)
+            .max_iterations(ITERATIONS_MAX)
+            .fit(&DatasetBase::new(x, y))
+            .map_err(|error| {
+                Error::fit("fit of the logistic regression", format!("it doesn't converge ({error})"))
+                    .field("decoder.ridge")
+                    .legal("strengths above 0")
+                    .hint("decoder.ridge = [100, 1000]")
+            })?;
+        Ok(Scores { w: fitted.params().t().to_owned(), h: fitted.intercept().to_owned() })
+    }
+}
+
+impl Scores {
+    /// −log of the probability given to the true class.
+    fn log_loss(&self, trials: &Trials, at: usize) -> f64 {
+        let scores = self.w.dot(&trials.x.row(at)) + &self.h;
+        let best = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let total: f64 = scores.iter().map(|score| (score - best).exp()).sum();
+        total.ln() + best - scores[trials.labels[at]]
+    }
+}
+
+/// Trials of a class that a fit needs at the very least.
+const TRIALS_MIN: usize = 2;
+/// L-BFGS steps; a few hundred channels converge in under a hundred.
+const ITERATIONS_MAX: u64 = 300;

@@ -1,0 +1,331 @@
+//! Kalman filter with steady-state gain.
+//!
+//! > s(t) = A·s(t−1) + w, w ~ N(0, W);  x(t) = C·s(t) + D·x(t−1) + q, q ~ N(0, Q)
+//!
+//! Wu et al. (2006) with two additions, both switched off by `lead_bins = trail_bins = 0, whiten = false`. The
+//! state holds velocity from `lead_bins` ahead to `trail_bins` behind (and position at the lead), since activity
+//! leads movement by an amount that differs from channel to channel: C picks each channel's own. And D, what
+//! a channel did one bin before, takes up the part of its noise that is not white, which would otherwise make
+//! the filter believe its observations too much (Gibson et al. 1991, coloured noise by differencing).
+//!
+//! A, W, C, D and Q are least squares (C and D with a ridge); the gain is iterated to its fixed point. The
+//! result runs as s(t) = (1 − PG)A·s(t−1) + PN·x(t) − PND·x(t−1) with N = CᵀQ⁻¹ and G = NC.
+
+use super::cross_validation::{folds, least_loss};
+use super::dataset::{Dataset, Movement};
+use super::ridge::gram_of;
+use crate::config::DecoderConfig;
+use crate::decode::Weights;
+use crate::error::Error;
+use faer::prelude::Solve;
+use faer::{Mat, MatRef, Side};
+use ndarray::{Array2, ArrayView2};
+
+/// A fitted filter over the kept features.
+pub(super) struct Kalman {
+    pub weights: Weights,
+    /// The chosen ridge strength of C and D.
+    pub strength: f64,
+}
+
+/// Fits on the dataset's rows; `x` are the kept features, normalised.
+pub(super) fn fit(
+    data: &Dataset,
+    movement: &Movement,
+    x: &Array2<f32>,
+    with_position: bool,
+    config: &DecoderConfig,
+) -> Result<Kalman, Error> {
+    let place = "fit of the Kalman filter";
+    if with_position && movement.position.is_none() {
+        return Err(Error::fit(place, "the recording has no position for its state")
+            .field("decoder.kind")
+            .legal("`velocity-kalman` or `wiener` for this recording"));
+    }
+    let rows = windows(data, config);
+    if rows.len() < ROWS_PER_STATE * config.folds {
+        return Err(Error::fit(place, format!("{} bins with their neighbours", rows.len()))
+            .field("bins")
+            .legal(format!("at least {}", ROWS_PER_STATE * config.folds))
+            .hint("a wider --bins A..B, or smaller decoder.lead_bins and decoder.trail_bins"));
+    }
+    let problem = Problem::new(movement, x, rows, with_position, config);
+    let all: Vec<usize> = (0..problem.rows.len()).collect();
+    let strength = if let [only] = config.ridge[..] {
+        only
+    } else {
+        let parts = folds(all.len(), config.folds);
+        let chosen = least_loss(&config.ridge, START_SHARE * all.len() as f64, |strength| {
+            let losses = parts.iter().map(|part| {
+                let rest: Vec<usize> = all.iter().copied().filter(|at| !part.contains(at)).collect();
+                let Some(fitted) = problem.solve(&rest, strength) else { return f64::INFINITY };
+                problem.loss(&fitted, &all[part.clone()])
+            });
+            losses.sum()
+        });
+        chosen.ok_or_else(|| singular(place))?
+    };
+    let weights = problem.solve(&all, strength).ok_or_else(|| singular(place))?;
+    Ok(Kalman { weights, strength })
+}
+
+/// Where the search for a strength starts, as a share of the rows.
+const START_SHARE: f64 = 0.03;
+/// Bins per fold that a fit needs at the very least.
+const ROWS_PER_STATE: usize = 20;
+
+fn singular(place: &str) -> Error {
+    Error::fit(place, "it is singular, or its gain doesn't converge, at every ridge strength")
+        .field("decoder.ridge")
+        .legal("movement that changes, channels that are not copies of one another")
+        .hint("a wider --bins A..B, decoder.ridge = [1000, 10000], or decoder.min_events above 100")
+}
+
+/// Rows whose neighbours from one before the trail to the lead are in the same segment, in range and whole.
+fn windows(data: &Dataset, config: &DecoderConfig) -> Vec<usize> {
+    let history = data.history();
+    let end = data.rows.end.min(data.n_labelled());
+    let usable = |&row: &usize| {
+        let ahead = row + config.lead_bins;
+        let reach = config.lead_bins + config.trail_bins + 1;
+        ahead < end
+            && history[ahead] >= reach
+            && row > data.rows.start + config.trail_bins
+            && data.whole[row - 1]
+            && data.whole[row]
+    };
+    (data.rows.start..end).filter(usable).collect()
+}
+
+/// The least-squares problem over usable rows.
+struct Problem<'a> {
+    movement: &'a Movement,
+    x: ArrayView2<'a, f32>,
+    rows: Vec<usize>,
+    lead: usize,
+    n_axes: usize,
+    with_position: bool,
+    whiten: bool,
+    /// States of each usable row and of the row before it, rows × states, scaled and centred.
+    state: Mat<f64>,
+    state_before: Mat<f64>,
+    /// Mean and scale of velocity, per axis; scale is one for all.
+    velocity_mean: Vec<f64>,
+    velocity_scale: f64,
+}
+
+impl<'a> Problem<'a> {
+    fn new(
+        movement: &'a Movement,
+        x: &'a Array2<f32>,
+        rows: Vec<usize>,
+        with_position: bool,
+        config: &DecoderConfig,
+    ) -> Self {
+        let n_axes = movement.axes.len();
+        let (lead, trail) = (config.lead_bins, config.trail_bins);
+        let mean = |of: &Array2<f64>, axis: usize| {
+            rows.iter().map(|&row| of[(row, axis)]).sum::<f64>() / rows.len() as f64
+        };
+        let deviation = |of: &Array2<f64>, axis: usize, mean: f64| {
+            let square = rows.iter().map(|&row| (of[(row, axis)] - mean).powi(2)).sum::<f64>();
+            (square / rows.len() as f64).sqrt()
+        };
+        let velocity_mean: Vec<f64> = (0..n_axes).map(|axis| mean(&movement.velocity, axis)).collect();
+        let squares: f64 =
+            (0..n_axes).map(|axis| deviation(&movement.velocity, axis, velocity_mean[axis]).powi(2)).sum();
+        let velocity_scale = (squares / n_axes as f64).sqrt();
+        let position = movement.position.as_ref().filter(|_| with_position).map(|position| {
+            let scaled: Vec<(f64, f64)> = (0..n_axes)
+                .map(|axis| {
+                    let mean = mean(position, axis);
+                    (mean, deviation(position, axis, mean))
+                })
+                .collect();
+            (position, scaled)
+        });
+        let n_velocity = n_axes * (lead + trail + 1);
+        let n_states = n_velocity + if with_position { n_axes } else { 0 };
+        // States run from the bin furthest ahead to the one furthest behind, all axes of a bin together.
+        let entry = |row: usize, state: usize| {
+            let axis = state % n_axes;
+            match &position {
+                Some((position, scaled)) if state >= n_velocity => {
+                    (position[(row + lead, axis)] - scaled[axis].0) / scaled[axis].1
+                }
+                _ => {
+                    let at = row + lead - state / n_axes;
+                    (movement.velocity[(at, axis)] - velocity_mean[axis]) / velocity_scale
+                }
+            }
+        };
+        let state = Mat::from_fn(rows.len(), n_states, |at, state| entry(rows[at], state));
+        let state_before = Mat::from_fn(rows.len(), n_states, |at, state| entry(rows[at] - 1, state));
+        Problem {
+            movement,
+            x: x.view(),
+            rows,
+            lead,
+            n_axes,
+            with_position,
+            whiten: config.whiten,
+            state,
+            state_before,
+            velocity_mean,
+            velocity_scale,
+        }
+    }
+
+    /// Fits on the rows `at`.
+    fn solve(&self, at: &[usize], strength: f64) -> Option<Weights> {
+        let take = |of: MatRef<'_, f64>| Mat::from_fn(at.len(), of.ncols(), |i, j| of[(at[i], j)]);
+        let (now, before) = (take(self.state.as_ref()), take(self.state_before.as_ref()));
+        let (n_states, n_features) = (now.ncols(), self.x.ncols());
+        // A and W.
+        let a = least_squares(before.as_ref(), now.as_ref(), A_JITTER)?.transpose().to_owned();
+        let left = &now - &before * a.transpose();
+        let w = left.transpose() * &left * faer::Scale(1.0 / at.len() as f64);
+        // C and D together: what explains x(t) is the state and x(t−1).
+        let feature = |i: usize, back: usize, j: usize| f64::from(self.x[(self.rows[at[i]] - back, j)]);
+        let z = Mat::from_fn(at.len(), n_features, |i, j| feature(i, 0, j));
+        let n_known = n_states + if self.whiten { n_features } else { 0 };
+        let known = Mat::from_fn(at.len(), n_known, |i, j| match j.checked_sub(n_states) {
+            None => now[(i, j)],
+            Some(j) => feature(i, 1, j),
+        });
+        let cd = least_squares(known.as_ref(), z.as_ref(), strength)?;
+        let left = &z - &known * &cd;
+        let q = shrunk_covariance(left.as_ref());
+        let c = cd.subrows(0, n_states).transpose().to_owned();
+        // N = CᵀQ⁻¹, G = NC and the fixed point of P.
+        let n = q.llt(Side::Lower).ok()?.solve(&c).transpose().to_owned();
+        let g = &n * &c;
+        let p = steady_state(a.as_ref(), w.as_ref(), g.as_ref())?;
+        let gain = &p * &n;
+        let recurrence = (Mat::<f64>::identity(n_states, n_states) - &p * &g) * &a;
+        let mut readout = row_major(gain.as_ref(), 1.0);
+        if self.whiten {
+            let d = cd.subrows(n_states, n_features).transpose().to_owned();
+            readout.extend(row_major((&gain * d).as_ref(), -1.0));
+        }
+        let (output, offset) = self.output(at, now.as_ref())?;
+        let lags = if self.whiten { 2 } else { 1 };
+        let recurrence = (0..n_states * n_states).map(|i| recurrence[(i / n_states, i % n_states)]).collect();
+        Some(Weights { n_features, lags, n_states, readout, recurrence, output, offset })
+    }
+
+    /// H and h: velocity is a state; position at the lead minus the way until then, which least squares knows.
+    fn output(&self, at: &[usize], now: MatRef<'_, f64>) -> Option<(Vec<f64>, Vec<f64>)> {
+        let n_states = now.ncols();
+        let mut output = vec![0.0; self.n_axes * n_states];
+        for axis in 0..self.n_axes {
+            output[axis * n_states + self.lead * self.n_axes + axis] = self.velocity_scale;
+        }
+        let mut offset = self.velocity_mean.clone();
+        if let (true, Some(position)) = (self.with_position, &self.movement.position) {
+            let truth = Mat::from_fn(at.len(), self.n_axes, |i, axis| position[(self.rows[at[i]], axis)]);
+            let mean = |axis: usize| truth.col(axis).iter().sum::<f64>() / at.len() as f64;
+            let means: Vec<f64> = (0..self.n_axes).map(mean).collect();
+            let centred = Mat::from_fn(at.len(), self.n_axes, |i, axis| truth[(i, axis)] - means[axis]);
+            let from_state = least_squares(now, centred.as_ref(), A_JITTER)?;
+            for axis in 0..self.n_axes {
+                output.extend((0..n_states).map(|state| from_state[(state, axis)]));
+            }
+            offset.extend(means);
+        }
+        Some((output, offset))
+    }
+
+    /// Squared error of velocity over the rows `at` (consecutive), in units of its variance. The filter warms
+    /// up on the first bins, which are not counted.
+    fn loss(&self, fitted: &Weights, at: &[usize]) -> f64 {
+        let Weights { n_states, n_features, ref readout, ref recurrence, ref output, ref offset, lags } =
+            *fitted;
+        let matrix =
+            |values: &[f32]| Mat::from_fn(n_states, n_features, |i, j| f64::from(values[i * n_features + j]));
+        let gains: Vec<Mat<f64>> = readout.chunks_exact(n_states * n_features).map(matrix).collect();
+        let m = Mat::from_fn(n_states, n_states, |i, j| recurrence[i * n_states + j]);
+        let x = |back: usize| {
+            Mat::from_fn(n_features, at.len(), |j, i| f64::from(self.x[(self.rows[at[i]] - back, j)]))
+        };
+        let mut driven = &gains[0] * x(0);
+        if lags == 2 {
+            driven += &gains[1] * x(1);
+        }
+        let mut state = faer::Col::<f64>::zeros(n_states);
+        let mut loss = 0.0;
+        for (i, &at) in at.iter().enumerate() {
+            state = &m * &state + driven.col(i);
+            if i < WARM_UP_BINS {
+                continue;
+            }
+            for axis in 0..self.n_axes {
+                let row = &output[axis * n_states..][..n_states];
+                let said: f64 = offset[axis] + row.iter().zip(state.iter()).map(|(h, s)| h * s).sum::<f64>();
+                let truth = self.movement.velocity[(self.rows[at], axis)];
+                loss += ((said - truth) / self.velocity_scale).powi(2);
+            }
+        }
+        loss
+    }
+}
+
+/// Bins after which a filter has forgotten that it started from nothing.
+const WARM_UP_BINS: usize = 20;
+/// Regularises A, whose states are shifted copies of one another: as good as none.
+const A_JITTER: f64 = 1e-9;
+/// The gain converges within some tens of bins; a filter that needs more is not stable.
+const STEPS_MAX: usize = 10_000;
+/// Relative change of P at which it stands still.
+const STILL: f64 = 1e-12;
+
+/// B with least ‖Y − XB‖² + ridge·‖B‖².
+fn least_squares(x: MatRef<'_, f64>, y: MatRef<'_, f64>, ridge: f64) -> Option<Mat<f64>> {
+    let mut gram = gram_of(x);
+    for i in 0..gram.ncols() {
+        gram[(i, i)] += ridge;
+    }
+    Some(gram.llt(Side::Lower).ok()?.solve(x.transpose() * y))
+}
+
+/// Covariance of zero-mean rows, its off-diagonal shrunk by columns / (columns + rows): with fewer rows than
+/// columns the plain one is singular, with many the shrinkage vanishes.
+fn shrunk_covariance(x: MatRef<'_, f64>) -> Mat<f64> {
+    let (n, p) = (x.nrows() as f64, x.ncols() as f64);
+    let keep = n / (n + p);
+    let gram = gram_of(x);
+    Mat::from_fn(x.ncols(), x.ncols(), |i, j| {
+        let value = gram[(i.max(j), i.min(j))] / n;
+        if i == j { value + Q_FLOOR } else { value * keep }
+    })
+}
+
+/// Variance, in units of a z-scored feature's, below which no residual is believed.
+const Q_FLOOR: f64 = 1e-6;
+
+/// The fixed point of P ← (1 + P⁻G)⁻¹P⁻, P⁻ = APAᵀ + W. `None` where there is none.
+fn steady_state(a: MatRef<'_, f64>, w: MatRef<'_, f64>, g: MatRef<'_, f64>) -> Option<Mat<f64>> {
+    let n = a.nrows();
+    let mut p = w.to_owned();
+    for _ in 0..STEPS_MAX {
+        let prior = a * &p * a.transpose() + w;
+        let system = Mat::<f64>::identity(n, n) + &prior * g;
+        let next = system.partial_piv_lu().solve(&prior);
+        let next = (&next + next.transpose()) * faer::Scale(0.5);
+        let change = (&next - &p).norm_l2();
+        let size = next.norm_l2();
+        p = next;
+        if !size.is_finite() {
+            return None;
+        }
+        if change <= STILL * size {
+            return Some(p);
+        }
+    }
+    None
+}
+
+fn row_major(of: MatRef<'_, f64>, sign: f64) -> Vec<f32> {
+    let columns = of.ncols();
+    (0..of.nrows() * columns).map(|i| (sign * of[(i / columns, i % columns)]) as f32).collect()
+}

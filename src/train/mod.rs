@@ -1,0 +1,204 @@
+//! Fits decoders: bins and what the subject did in, a [`Decoder`] out.
+//!
+//! Everything that is chosen (ridge strength, shrinkage) is chosen by cross-validation over contiguous folds
+//! inside the rows that are fitted; no other row is looked at.
+
+mod classes;
+mod collect;
+mod cross_validation;
+mod dataset;
+mod kalman;
+mod ridge;
+mod wiener;
+
+pub use collect::{calibrate, collect};
+pub use dataset::{Dataset, Movement, Targets, score_actions};
+
+use crate::config::{DecoderConfig, DecoderKind};
+use crate::decode::{Decoder, LinearDecoder, Normaliser, Output, Weights};
+use crate::error::Error;
+use crate::score::Score;
+use ndarray::s;
+use serde::{Deserialize, Serialize};
+
+/// A decoder and how it came about.
+#[derive(Clone, Debug)]
+pub struct Fitted {
+    /// Ready to decode.
+    pub decoder: Decoder,
+    /// What was chosen on the way.
+    pub choices: Choices,
+}
+
+/// What was chosen while fitting.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Choices {
+    /// Bins that were fitted.
+    pub n_bins: usize,
+    /// Features that the decoder looks at.
+    pub n_features: usize,
+    /// Features left out: constant, or of channels with too few events.
+    pub left_out: Vec<usize>,
+    /// Ridge strength of the Wiener filter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wiener_ridge: Option<f64>,
+    /// Ridge strength of the Kalman filter's observation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kalman_ridge: Option<f64>,
+    /// L2 strength of the logistic regression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logistic_ridge: Option<f64>,
+    /// Shrinkage of the LDA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shrinkage: Option<f64>,
+}
+
+/// Fits the decoder that `config` asks for on `data.rows`.
+///
+/// # Errors
+/// No rows, a decoder of movement for classes or the other way round, no channel with enough events, a fit
+/// that is singular.
+pub fn fit(data: &Dataset, config: &DecoderConfig) -> Result<Fitted, Error> {
+    let place = format!("fit of `{}`", config.kind.name());
+    let rows = data.fit_rows();
+    if rows.len() < ROWS_MIN {
+        return Err(Error::fit(&place, format!("{} bins to train on", rows.len()))
+            .field("bins")
+            .legal(format!("at least {ROWS_MIN} bins of which nothing was lost"))
+            .hint("a wider --bins A..B"));
+    }
+    let keep = data.features_with_events(config)?;
+    let used = data.features.select(ndarray::Axis(0), &rows);
+    let normaliser = Normaliser::fit(config.normaliser(), used.view(), &keep);
+    let kept: Vec<usize> =
+        (0..keep.len()).filter(|&feature| normaliser.inverse_deviation()[feature] != 0.0).collect();
+    if kept.is_empty() {
+        return Err(Error::fit(&place, "no channel has anything to decode: all are constant in these bins")
+            .field("features")
+            .legal("at least one channel whose counts change")
+            .hint("a wider --bins A..B, a lower decoder.min_events, or another mapping of the counts"));
+    }
+    let mut choices = Choices {
+        n_bins: rows.len(),
+        n_features: kept.len(),
+        left_out: (0..keep.len()).filter(|feature| !kept.contains(feature)).collect(),
+        ..Choices::default()
+    };
+    let normalised = data.normalised(&normaliser, &kept);
+    let (weights, output) = match (&data.targets, config.kind) {
+        (Targets::Movement(movement), DecoderKind::Wiener) => {
+            let weights = wiener::fit(data, movement, &normalised, &deviations(&normaliser, &kept), config)?;
+            choices.wiener_ridge = Some(weights.strength);
+            (weights.weights, movement.output(true))
+        }
+        (Targets::Movement(movement), DecoderKind::Kalman | DecoderKind::VelocityKalman) => {
+            let with_position = config.kind == DecoderKind::Kalman;
+            let filter = kalman::fit(data, movement, &normalised, with_position, config)?;
+            choices.kalman_ridge = Some(filter.strength);
+            (filter.weights, movement.output(with_position))
+        }
+        (Targets::Movement(movement), DecoderKind::Blend) => {
+            let wiener = wiener::fit(data, movement, &normalised, &deviations(&normaliser, &kept), config)?;
+            let kalman = kalman::fit(data, movement, &normalised, true, config)?;
+            choices.wiener_ridge = Some(wiener.strength);
+            choices.kalman_ridge = Some(kalman.strength);
+            (mean(&wiener.weights, &kalman.weights), movement.output(true))
+        }
+        (Targets::Classes { labels, names }, DecoderKind::Lda) => {
+            let deviation = deviations(&normaliser, &kept);
+            let (weights, shrinkage) = classes::lda(&normalised, labels, names, &rows, &deviation, config)?;
+            choices.shrinkage = Some(shrinkage);
+            (weights, Output::Choose)
+        }
+        (Targets::Classes { labels, names }, DecoderKind::Logistic) => {
+            let (weights, ridge) = classes::logistic(&normalised, labels, names, &rows, config)?;
+            choices.logistic_ridge = Some(ridge);
+            (weights, Output::Choose)
+        }
+        (Targets::Movement(_), _) => {
+            return Err(Error::usage(&place, "it chooses among classes; this recording has movement")
+                .field("decoder.kind")
+                .legal("wiener, kalman, velocity-kalman, blend"));
+        }
+        (Targets::Classes { .. }, _) => {
+            return Err(Error::usage(&place, "it decodes movement; this recording has classes")
+                .field("decoder.kind")
+                .legal("lda, logistic"));
+        }
+    };
+    let weights = scatter(weights, &kept, keep.len());
+    let linear = LinearDecoder::new(weights, output).ok_or_else(|| {
+        Error::fit(&place, "the fit is singular: its weights are not finite numbers")
+            .legal("features that are not copies of one another, and more bins than features or a ridge")
+            .hint("a larger decoder.ridge, or fewer lags")
+    })?;
+    Ok(Fitted { decoder: Decoder::new(normaliser, linear), choices })
+}
+
+/// Fits on all of `data.rows` but the last fifth and scores that fifth.
+///
+/// # Errors
+/// As [`fit`].
+pub fn score_last_fifth(data: &Dataset, config: &DecoderConfig) -> Result<(Fitted, Score), Error> {
+    let (first, last) = data.split_last_fifth();
+    let fitted = fit(&first, config)?;
+    let score = last.score(&mut fitted.decoder.clone());
+    Ok((fitted, score))
+}
+
+/// Deviations of the kept features, after the normaliser's f.
+fn deviations(normaliser: &Normaliser, kept: &[usize]) -> Vec<f64> {
+    kept.iter().map(|&feature| 1.0 / f64::from(normaliser.inverse_deviation()[feature])).collect()
+}
+
+/// Weights over the kept features as weights over all: 0 for the others.
+fn scatter(weights: Weights, kept: &[usize], n_features: usize) -> Weights {
+    let mut readout = vec![0.0; weights.readout.len() / weights.n_features * n_features];
+    let rows = weights.readout.chunks_exact(weights.n_features).zip(readout.chunks_exact_mut(n_features));
+    for (from, into) in rows {
+        for (&weight, &feature) in from.iter().zip(kept) {
+            into[feature] = weight;
+        }
+    }
+    Weights { readout, n_features, ..weights }
+}
+
+/// Two decoders side by side that say the mean of what they say.
+fn mean(a: &Weights, b: &Weights) -> Weights {
+    let lags = a.lags.max(b.lags);
+    let n_states = a.n_states + b.n_states;
+    let n_outputs = a.offset.len();
+    let mut readout = ndarray::Array3::<f32>::zeros((lags, n_states, a.n_features));
+    let mut recurrence = ndarray::Array2::<f64>::zeros((n_states, n_states));
+    let mut output = ndarray::Array2::<f64>::zeros((n_outputs, n_states));
+    for (part, from) in [(a, 0), (b, a.n_states)] {
+        let to = from + part.n_states;
+        let shape = (part.lags, part.n_states, part.n_features);
+        let of = ndarray::ArrayView3::from_shape(shape, &part.readout).expect("weights fit together");
+        readout.slice_mut(s![..part.lags, from..to, ..]).assign(&of);
+        let square = |values: &[f64], rows| {
+            ndarray::Array2::from_shape_vec((rows, part.n_states), values.to_vec())
+                .expect("weights fit together")
+        };
+        if !part.recurrence.is_empty() {
+            recurrence.slice_mut(s![from..to, from..to]).assign(&square(&part.recurrence, part.n_states));
+        }
+        let says = match part.output.is_empty() {
+            true => ndarray::Array2::eye(part.n_states),
+            false => square(&part.output, n_outputs),
+        };
+        output.slice_mut(s![.., from..to]).assign(&(says * 0.5));
+    }
+    Weights {
+        n_features: a.n_features,
+        lags,
+        n_states,
+        readout: readout.into_raw_vec_and_offset().0,
+        recurrence: recurrence.into_raw_vec_and_offset().0,
+        output: output.into_raw_vec_and_offset().0,
+        offset: a.offset.iter().zip(&b.offset).map(|(a, b)| 0.5 * (a + b)).collect(),
+    }
+}
+
+/// Fewer bins than this fit nothing.
+const ROWS_MIN: usize = 20;

@@ -1,0 +1,210 @@
+//! Ridge regression: min ‖Y − 1bᵀ − XB‖² + λ‖B‖², the offset b unpenalised.
+//!
+//! In: X, rows × columns, Y, rows × outputs, strengths to choose from. Out: B, b and the λ that cross-validation
+//! over contiguous folds chose. With fewer columns than rows the normal equations (XᵀX + λ)B = XᵀY are solved,
+//! else the dual ones, B = Xᵀ(XXᵀ + λ)⁻¹Y (Hoerl & Kennard 1970; Saunders et al. 1998), both on centred data
+//! by Cholesky. A fold's Gram matrix is the whole one less the fold's own.
+
+use super::cross_validation::{folds, least_loss};
+use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::prelude::Solve;
+use faer::{Accum, Mat, MatRef, Par, Side};
+use std::ops::Range;
+
+/// A fitted ridge regression.
+pub(super) struct Ridge {
+    /// columns × outputs.
+    pub coefficients: Mat<f64>,
+    /// One per output.
+    pub offset: Vec<f64>,
+    /// The chosen λ.
+    pub strength: f64,
+}
+
+/// Fits; the first `n_scored` outputs decide which strength is best. `None` where no strength gives a regular
+/// fit.
+pub(super) fn fit(
+    x: MatRef<'_, f64>,
+    y: MatRef<'_, f64>,
+    strengths: &[f64],
+    n_folds: usize,
+    n_scored: usize,
+) -> Option<Ridge> {
+    let n = x.nrows();
+    let normal = Normal::new(x, y);
+    let strength = if let [only] = strengths {
+        *only
+    } else {
+        let parts = folds(n, n_folds);
+        let without: Vec<Normal<'_>> = parts.iter().map(|part| normal.without(part.clone())).collect();
+        least_loss(strengths, START_SHARE * n as f64, |strength| {
+            let losses = parts.iter().zip(&without).map(|(part, normal)| {
+                let Some(fit) = normal.solve(strength) else { return f64::INFINITY };
+                squared_error(&fit, x, y, part.clone(), n_scored)
+            });
+            losses.sum()
+        })?
+    };
+    let (coefficients, offset) = normal.solve(strength)?;
+    Some(Ridge { coefficients, offset, strength })
+}
+
+/// Where the search for a strength starts, as a share of the rows: z-scored features want about this.
+const START_SHARE: f64 = 0.4;
+
+/// The sums that a fit over some rows needs.
+struct Normal<'a> {
+    x: MatRef<'a, f64>,
+    y: MatRef<'a, f64>,
+    /// Rows that are fitted.
+    rows: Vec<Range<usize>>,
+    /// XᵀX or XXᵀ of all of `x`'s fitted rows, uncentred, lower half.
+    gram: Mat<f64>,
+    dual: bool,
+    x_mean: Vec<f64>,
+    y_mean: Vec<f64>,
+}
+
+type Solution = (Mat<f64>, Vec<f64>);
+
+impl<'a> Normal<'a> {
+    fn new(x: MatRef<'a, f64>, y: MatRef<'a, f64>) -> Self {
+        let dual = x.ncols() > x.nrows();
+        let gram = if dual { gram_of(x.transpose()) } else { gram_of(x) };
+        let rows = 0..x.nrows();
+        let rows = [rows].to_vec();
+        let (x_mean, y_mean) = (mean_of(x, &rows), mean_of(y, &rows));
+        Normal { x, y, rows, gram, dual, x_mean, y_mean }
+    }
+
+    /// The same for all rows but `part`.
+    fn without(&self, part: Range<usize>) -> Self {
+        let n = self.x.nrows();
+        let rows = vec![0..part.start, part.end..n];
+        let gram = if self.dual {
+            self.gram.clone()
+        } else {
+            &self.gram - gram_of(self.x.subrows(part.start, part.len()))
+        };
+        let (x_mean, y_mean) = (mean_of(self.x, &rows), mean_of(self.y, &rows));
+        Normal { x: self.x, y: self.y, rows, gram, dual: self.dual, x_mean, y_mean }
+    }
+
+    fn solve(&self, strength: f64) -> Option<Solution> {
+        let coefficients = if self.dual { self.solve_dual(strength)? } else { self.solve_primal(strength)? };
+        let offset = (0..self.y.ncols())
+            .map(|output| {
+                let at_mean: f64 =
+                    self.x_mean.iter().enumerate().map(|(i, mean)| mean * coefficients[(i, output)]).sum();
+                self.y_mean[output] - at_mean
+            })
+            .collect();
+        Some((coefficients, offset))
+    }
+
+    fn solve_primal(&self, strength: f64) -> Option<Mat<f64>> {
+        let (p, m) = (self.x.ncols(), self.y.ncols());
+        let n: usize = self.rows.iter().map(Range::len).sum();
+        let mut a = self.gram.clone();
+        for column in 0..p {
+            let scaled = n as f64 * self.x_mean[column];
+            for row in column..p {
+                a[(row, column)] -= scaled * self.x_mean[row];
+            }
+            a[(column, column)] += strength;
+        }
+        let mut b = Mat::zeros(p, m);
+        for rows in &self.rows {
+            let x = self.x.subrows(rows.start, rows.len());
+            let y = self.y.subrows(rows.start, rows.len());
+            matmul(b.as_mut(), Accum::Add, x.transpose(), y, 1.0, Par::Seq);
+        }
+        for output in 0..m {
+            for column in 0..p {
+                b[(column, output)] -= n as f64 * self.x_mean[column] * self.y_mean[output];
+            }
+        }
+        regular(a.llt(Side::Lower).ok()?.solve(b))
+    }
+
+    fn solve_dual(&self, strength: f64) -> Option<Mat<f64>> {
+        let rows: Vec<usize> = self.rows.iter().cloned().flatten().collect();
+        let (n, m) = (rows.len(), self.y.ncols());
+        // Kernel of the fitted rows, centred: (1 − 11ᵀ/n) K (1 − 11ᵀ/n).
+        let kernel = |i: usize, j: usize| {
+            let (i, j) = (rows[i].max(rows[j]), rows[i].min(rows[j]));
+            self.gram[(i, j)]
+        };
+        let mut a = Mat::from_fn(n, n, kernel);
+        let means: Vec<f64> = (0..n).map(|j| a.col(j).iter().sum::<f64>() / n as f64).collect();
+        let mean = means.iter().sum::<f64>() / n as f64;
+        for column in 0..n {
+            for row in 0..n {
+                a[(row, column)] += mean - means[row] - means[column];
+            }
+            a[(column, column)] += strength;
+        }
+        let b = Mat::from_fn(n, m, |row, output| self.y[(rows[row], output)] - self.y_mean[output]);
+        let alpha = regular(a.llt(Side::Lower).ok()?.solve(b))?;
+        let mut coefficients = Mat::zeros(self.x.ncols(), m);
+        let mut at = 0;
+        for rows in &self.rows {
+            let x = self.x.subrows(rows.start, rows.len());
+            let alpha = alpha.subrows(at, rows.len());
+            matmul(coefficients.as_mut(), Accum::Add, x.transpose(), alpha, 1.0, Par::Seq);
+            at += rows.len();
+        }
+        for output in 0..m {
+            let sum: f64 = alpha.col(output).iter().sum();
+            for column in 0..self.x.ncols() {
+                coefficients[(column, output)] -= sum * self.x_mean[column];
+            }
+        }
+        Some(coefficients)
+    }
+}
+
+/// Lower half of XᵀX.
+pub(super) fn gram_of(x: MatRef<'_, f64>) -> Mat<f64> {
+    let p = x.ncols();
+    let mut gram = Mat::zeros(p, p);
+    let (lower, full) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
+    triangular::matmul(gram.as_mut(), lower, Accum::Replace, x.transpose(), full, x, full, 1.0, Par::Seq);
+    gram
+}
+
+fn regular(solution: Mat<f64>) -> Option<Mat<f64>> {
+    let finite = (0..solution.ncols()).all(|j| solution.col(j).iter().all(|value| value.is_finite()));
+    finite.then_some(solution)
+}
+
+fn mean_of(x: MatRef<'_, f64>, rows: &[Range<usize>]) -> Vec<f64> {
+    let n: usize = rows.iter().map(Range::len).sum();
+    let sum = |column: usize| -> f64 {
+        rows.iter().map(|rows| x.col(column).subrows(rows.start, rows.len()).iter().sum::<f64>()).sum()
+    };
+    (0..x.ncols()).map(|column| sum(column) / n as f64).collect()
+}
+
+/// Σ over the first `n_scored` outputs of the squared error in `part`, as a share of the output's own variance.
+fn squared_error(
+    (coefficients, offset): &Solution,
+    x: MatRef<'_, f64>,
+    y: MatRef<'_, f64>,
+    part: Range<usize>,
+    n_scored: usize,
+) -> f64 {
+    let x = x.subrows(part.start, part.len());
+    let said = x * coefficients.subcols(0, n_scored);
+    let loss = |output: usize| -> f64 {
+        let all = y.col(output);
+        let mean = all.iter().sum::<f64>() / all.nrows() as f64;
+        let variance: f64 = all.iter().map(|value| (value - mean).powi(2)).sum();
+        let error: f64 = (0..part.len())
+            .map(|row| (y[(part.start + row, output)] - offset[output] - said[(row, output)]).powi(2))
+            .sum();
+        error / variance
+    };
+    (0..n_scored).map(loss).sum()
+}
