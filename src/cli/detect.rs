@@ -1,0 +1,153 @@
+//! `efference detect`: threshold crossings of a broadband recording, scored where the true spikes are known.
+
+use crate::cli::source::SourceArgs;
+use crate::cli::train::SettingsArgs;
+use crate::cli::{print_json, progress, table};
+use efference::block::{StreamInfo, StreamKind};
+use efference::config::Config;
+use efference::pipeline::{Event, Pipeline};
+use efference::recording::spikes;
+use efference::score::detection::{self, Detection, DetectionScore};
+use efference::sinks::PendingFile;
+use efference::sources::{ReadOutcome, SampleSource};
+use efference::{Error, train};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Detect threshold crossings in a broadband recording.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  efference detect ground-truth/easy.i16 --truth ground-truth/easy_spikes.csv
+  efference detect neuralink-n1/ --out crossings.csv
+
+A spike is detected by a crossing on its unit's peak channel from 0.5 ms before to 1 ms after it. A false alarm
+is a crossing on any channel with no spike of any unit from 1 ms before it to 0.5 ms after it.")]
+pub(crate) struct DetectArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// The true spikes: a CSV with columns sample, unit, peak_channel
+    #[arg(long, value_name = "SPIKES.csv")]
+    truth: Option<PathBuf>,
+    /// Write the crossings here: a CSV with columns sample, channel
+    #[arg(long, value_name = "FILE.csv")]
+    out: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &DetectArgs) -> Result<(), Error> {
+    let recording = args.source.open()?;
+    let place = args.source.name();
+    let info = recording.source.info().clone();
+    if info.kind != StreamKind::Broadband {
+        return Err(Error::input(place, "its spikes are counted already")
+            .field("kind")
+            .legal("a broadband recording")
+            .hint("`efference inspect` says what a recording holds"));
+    }
+    let config = args.settings.config(None)?.check_for(&info, recording.bin_width_ms(), &place)?;
+    let truth = args.truth.as_deref().map(spikes::read).transpose()?;
+    let thresholds = train::calibrate(&mut *args.source.open()?.source, &config)?;
+    let (detections, n_frames) = crossings(recording.source, &config, &info, &thresholds)?;
+    if let Some(path) = &args.out {
+        let mut out = PendingFile::create(path)?;
+        out.write(b"sample,channel\n")?;
+        for Detection { frame, channel } in &detections {
+            out.write(format!("{frame},{channel}\n").as_bytes())?;
+        }
+        out.finish()?;
+    }
+    let score = truth.map(|truth| detection::score(&truth, &detections, info.sample_rate, n_frames));
+    let report = Report { info, thresholds, detections, n_frames, score };
+    if args.json {
+        print_json(&report.json(&config));
+    } else {
+        report.print(&config);
+    }
+    Ok(())
+}
+
+fn crossings(
+    mut source: Box<dyn SampleSource>,
+    config: &Config,
+    info: &StreamInfo,
+    thresholds: &[f32],
+) -> Result<(Vec<Detection>, u64), Error> {
+    let mut pipeline = Pipeline::new(config, info, thresholds, None)?;
+    pipeline.list_crossings();
+    let bar = progress::bar("detecting", source.n_frames().unwrap_or(0));
+    let mut block = source.new_block();
+    let mut detections = Vec::new();
+    while source.read(&mut block)? == ReadOutcome::Block {
+        pipeline.process(&block, |event| {
+            if let Event::Crossing { channel, at } = event {
+                detections.push(Detection { frame: at.0, channel });
+            }
+        });
+        bar.set_position(block.end_sample().0);
+    }
+    bar.finish_and_clear();
+    Ok((detections, block.end_sample().0))
+}
+
+struct Report {
+    info: StreamInfo,
+    thresholds: Vec<f32>,
+    detections: Vec<Detection>,
+    n_frames: u64,
+    score: Option<DetectionScore>,
+}
+
+impl Report {
+    fn json(&self, config: &Config) -> serde_json::Value {
+        let mut crossings = vec![0u64; self.info.n_channels()];
+        self.detections.iter().for_each(|detection| crossings[detection.channel] += 1);
+        let finite = |threshold: &f32| threshold.is_finite().then_some(*threshold);
+        json!({
+            "synthetic": self.info.synthetic,
+            "channels": self.info.channels,
+            "seconds": self.seconds(),
+            "thresholds": self.thresholds.iter().map(finite).collect::<Vec<_>>(),
+            "crossings": crossings,
+            "front_end": config.front_end,
+            "score": self.score,
+        })
+    }
+
+    fn print(&self, config: &Config) {
+        let n = self.detections.len();
+        let flat = self.thresholds.iter().filter(|threshold| threshold.is_infinite()).count();
+        println!(
+            "{n} crossings of {} × noise on {} channels in {:.2} s: {:.2} a second and channel{}",
+            config.front_end.threshold,
+            self.info.n_channels(),
+            self.seconds(),
+            n as f64 / self.seconds() / (self.info.n_channels() - flat).max(1) as f64,
+            if self.info.synthetic { " (synthetic)" } else { "" },
+        );
+        if flat > 0 {
+            println!("{flat} flat channels are left out");
+        }
+        let Some(score) = &self.score else { return };
+        let mut units = table::of(&["unit", "peak channel", "spikes", "detected", "recall"]);
+        for (name, unit) in &score.units {
+            units.add_row(vec![
+                name.to_string(),
+                self.info.channels[unit.channel].clone(),
+                unit.spikes.to_string(),
+                unit.detected.to_string(),
+                format!("{:.4}", unit.recall),
+            ]);
+        }
+        println!("{units}");
+        println!("{} false alarms: {:.2} a second", score.false_alarms, score.false_alarms_per_second);
+    }
+
+    fn seconds(&self) -> f64 {
+        self.n_frames as f64 / self.info.sample_rate.hz()
+    }
+}

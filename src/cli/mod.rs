@@ -1,0 +1,100 @@
+//! Commands: arguments in, text for people or JSON for scripts out.
+
+mod bins;
+mod detect;
+mod eval;
+mod plot;
+mod progress;
+mod replay;
+mod run;
+mod source;
+mod table;
+mod train;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use efference::{Error, sinks};
+use std::process::ExitCode;
+
+pub(crate) fn main() -> ExitCode {
+    // What is half written goes away; what was there before stays.
+    let interrupted = || {
+        sinks::remove_pending();
+        eprintln!("interrupted: nothing was written");
+        std::process::exit(EXIT_INTERRUPTED);
+    };
+    if let Err(error) = ctrlc::set_handler(interrupted) {
+        eprintln!("warning: Ctrl-C can't be caught ({error})");
+    }
+    match Cli::parse().command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+/// As shells count it: 128 + SIGINT.
+const EXIT_INTERRUPTED: i32 = 130;
+
+/// Brain signals in, intents out: train a linear decoder on a recording, replay the rest through the very
+/// pipeline that runs live, and see how well it decodes. A research tool, not a medical device.
+#[derive(Parser)]
+#[command(version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  2    usage: an argument or a setting is wrong
+  3    input: a recording or mapping can't be used as it is
+  4    model: it is damaged, or doesn't fit the recording
+  5    fit: the numbers can't be fitted
+  6    output: a result can't be written
+  130  interrupted; nothing half written is left
+
+Start here:
+  efference demo";
+
+#[derive(Subcommand)]
+enum Command {
+    Train(train::TrainArgs),
+    Replay(replay::ReplayArgs),
+    Eval(eval::EvalArgs),
+    Detect(detect::DetectArgs),
+    Completions(CompletionsArgs),
+}
+
+impl Command {
+    fn run(&self) -> Result<(), Error> {
+        match self {
+            Command::Train(args) => train::run(args),
+            Command::Replay(args) => replay::run(args),
+            Command::Eval(args) => eval::run(args),
+            Command::Detect(args) => detect::run(args),
+            Command::Completions(args) => {
+                clap_complete::generate(args.shell, &mut Cli::command(), "efference", &mut std::io::stdout());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Print completions for a shell.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  efference completions bash > ~/.local/share/bash-completion/completions/efference")]
+struct CompletionsArgs {
+    /// Which shell.
+    shell: Shell,
+}
+
+/// Writes `value` to standard output as JSON on one line.
+fn print_json(value: &impl serde::Serialize) {
+    println!("{}", serde_json::to_string(value).expect("results can be written"));
+}

@@ -1,0 +1,38 @@
+//! Tables for people.
+
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, Table};
+use efference::score::{PerAxis, Score};
+
+/// An empty table under `header`; columns but the first are of numbers.
+pub(crate) fn of(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// A score, a row per figure.
+pub(crate) fn score(score: &Score, title: &str) -> Table {
+    let axes: Vec<String> = score.velocity_r2.iter().flat_map(|r2| r2.axes.keys().cloned()).collect();
+    let mut header = vec![title];
+    header.extend(axes.iter().map(String::as_str));
+    header.push(if axes.is_empty() { "share" } else { "mean" });
+    let mut table = of(&header);
+    let mut row = |name: &str, figure: &Option<PerAxis>| {
+        if let Some(PerAxis { axes, mean }) = figure {
+            let mut cells = vec![name.to_string()];
+            cells.extend(axes.values().chain([mean]).map(|value| format!("{value:.4}")));
+            table.add_row(cells);
+        }
+    };
+    row("velocity R²", &score.velocity_r2);
+    row("velocity correlation", &score.cc);
+    row("position R²", &score.position_r2);
+    if let Some(accuracy) = score.accuracy {
+        table.add_row(vec!["accuracy".to_string(), format!("{accuracy:.4}")]);
+    }
+    table
+}

@@ -1,0 +1,195 @@
+//! `efference train`: a recording in, a model folder out.
+
+use crate::cli::bins::BinRange;
+use crate::cli::run::{self, Trained};
+use crate::cli::source::SourceArgs;
+use crate::cli::{print_json, table};
+use efference::Error;
+use efference::config::{Config, DecoderKind, NormaliserKind, RidgeShape};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Train a linear decoder on bins of a recording; write a model folder.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  efference train m1_reaching.mat --mapping m1-reaching --decoder wiener --bins 0..10875 --out models/m1
+  efference train sim:neuralink-n1,seconds=60 --decoder kalman --out models/simulated
+
+Without --bins, all bins but the last fifth are fitted and the last fifth is scored. With --bins, all of the
+range is fitted, and the score of its last fifth comes from a fit on the rest of it.")]
+pub(crate) struct TrainArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+    /// The family of decoders
+    #[arg(long, value_enum)]
+    decoder: Option<DecoderKind>,
+    /// Bins to fit, half open: A..B, A.. or ..B
+    #[arg(long, value_name = "A..B")]
+    bins: Option<BinRange>,
+    /// The model folder to write
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Settings that commands share.
+#[derive(clap::Args, Default)]
+pub(crate) struct SettingsArgs {
+    /// Settings in TOML: tables [front_end], [bins] and [decoder]
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+    /// Bin width [default: the recording's own, or 20 ms]
+    #[arg(long, value_name = "MS")]
+    bin_width_ms: Option<f64>,
+    /// Bins of history that a Wiener filter sees
+    #[arg(long)]
+    lags: Option<usize>,
+    /// How features are scaled [default: as suits the decoder]
+    #[arg(long, value_enum)]
+    normaliser: Option<NormaliserKind>,
+    /// Ridge strengths to choose from by cross-validation
+    #[arg(long, value_delimiter = ',', value_name = "λ,…")]
+    ridge: Option<Vec<f64>>,
+    /// How the ridge penalty is spread over channels and lags
+    #[arg(long, value_enum)]
+    ridge_shape: Option<RidgeShape>,
+}
+
+impl SettingsArgs {
+    /// The config file's settings, with the flags' in their place.
+    pub(crate) fn config(&self, decoder: Option<DecoderKind>) -> Result<Config, Error> {
+        let mut table = match &self.config {
+            None => toml::Table::new(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| Error::unreadable(path, &error))?;
+                let place = path.display().to_string();
+                Config::parse(&text, &place)?;
+                text.parse().expect("what was parsed parses again")
+            }
+        };
+        let mut set = |section: &str, key: &str, value: Option<toml::Value>| {
+            if let Some(value) = value {
+                let section = table.entry(section).or_insert_with(|| toml::Table::new().into());
+                section.as_table_mut().expect("sections are tables").insert(key.into(), value);
+            }
+        };
+        set("decoder", "kind", decoder.map(|kind| kind.name().into()));
+        set("decoder", "lags", self.lags.map(|lags| (lags as i64).into()));
+        set("decoder", "normaliser", self.normaliser.map(|kind| kind.name().into()));
+        let list = |values: &Vec<f64>| toml::Value::Array(values.iter().map(|&v| v.into()).collect());
+        set("decoder", "ridge", self.ridge.as_ref().map(list));
+        let shape = |shape: RidgeShape| toml::Value::try_from(shape).expect("a word");
+        set("decoder", "ridge_shape", self.ridge_shape.map(shape));
+        set("bins", "width_ms", self.bin_width_ms.map(toml::Value::from));
+        // Flags are held to the same ranges as the file.
+        Config::parse(&table.to_string(), "settings")
+    }
+}
+
+pub(crate) fn run(args: &TrainArgs) -> Result<(), Error> {
+    let recording = args.source.open()?;
+    let info = recording.source.info().clone();
+    let config = args.settings.config(args.decoder)?.check_for(
+        &info,
+        recording.bin_width_ms(),
+        &args.source.name(),
+    )?;
+    let n_bins = run::n_bins(&recording, &config)?;
+    if let Some(note) = silent(&recording.about.silent_channels) {
+        eprintln!("note: {note}");
+    }
+    drop(recording);
+    let rows = args.bins.unwrap_or_default().within(n_bins, &args.source.name())?;
+    let command = command(args, &config);
+    let trained = run::train(&args.source, &config, rows, args.bins.is_none(), command)?;
+    trained.model.save(&args.out)?;
+    if args.json {
+        print_json(&summary(args, &trained));
+    } else {
+        print(args, &trained);
+    }
+    Ok(())
+}
+
+fn silent(channels: &[String]) -> Option<String> {
+    let names: Vec<&str> = channels.iter().take(NAMES_MAX).map(String::as_str).collect();
+    let more = channels.len().saturating_sub(NAMES_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!names.is_empty()).then(|| format!("silent channels are left out: {}{more}", names.join(", ")))
+}
+
+/// The command that makes the model again, without the folders of this machine.
+fn command(args: &TrainArgs, config: &Config) -> String {
+    let mut command = format!("efference train {}", args.source.name());
+    if let Some(mapping) = &args.source.mapping {
+        command += &format!(" --mapping {}", mapping.rsplit('/').next().unwrap_or(mapping));
+    }
+    command += &format!(" --decoder {}", config.decoder.kind.name());
+    if let Some(bins) = args.bins {
+        command += &format!(" --bins {bins}");
+    }
+    let SettingsArgs { config: file, bin_width_ms, lags, normaliser, ridge, ridge_shape } = &args.settings;
+    if let Some(name) = file.as_ref().and_then(|file| file.file_name()) {
+        command += &format!(" --config {}", name.to_string_lossy());
+    }
+    if let Some(width) = bin_width_ms {
+        command += &format!(" --bin-width-ms {width}");
+    }
+    if let Some(lags) = lags {
+        command += &format!(" --lags {lags}");
+    }
+    if let Some(kind) = normaliser {
+        command += &format!(" --normaliser {}", kind.name());
+    }
+    if let Some(strengths) = ridge {
+        let strengths: Vec<String> = strengths.iter().map(f64::to_string).collect();
+        command += &format!(" --ridge {}", strengths.join(","));
+    }
+    if let Some(shape) = ridge_shape {
+        command += match shape {
+            RidgeShape::Plain => " --ridge-shape plain",
+            RidgeShape::Decaying => " --ridge-shape decaying",
+        };
+    }
+    command
+}
+
+fn summary(args: &TrainArgs, trained: &Trained) -> serde_json::Value {
+    let about = &trained.model.about;
+    json!({
+        "model": args.out.display().to_string(),
+        "decoder": about.config.decoder.kind.name(),
+        "synthetic": about.synthetic,
+        "data": about.provenance.data,
+        "bins": about.provenance.bins,
+        "score": about.held_out,
+        "choices": about.choices,
+        "seconds": trained.seconds,
+    })
+}
+
+fn print(args: &TrainArgs, trained: &Trained) {
+    let about = &trained.model.about;
+    let [from, to] = about.provenance.bins;
+    let kind = if about.synthetic { "synthetic" } else { "recorded" };
+    println!(
+        "{} on {} ({kind}), bins {from}..{to}: {} features, {} left out, {:.1} s",
+        about.config.decoder.kind.name(),
+        about.provenance.data,
+        about.choices.n_features,
+        about.choices.left_out.len(),
+        trained.seconds,
+    );
+    let held_out =
+        if args.bins.is_some() { "last fifth, fitted on the rest" } else { "last fifth, held out" };
+    println!("{}", table::score(&about.held_out, held_out));
+    println!("model: {}", args.out.display());
+}
+
+/// Names of channels that a note lists.
+const NAMES_MAX: usize = 8;
