@@ -84,7 +84,7 @@ mod tests {
         let samples: Vec<u16> = (0..2 * 200).collect();
         let mut source = MemorySource::new(info, Payload::Counts(samples.clone()), 100);
         let mut block = source.new_block();
-        let (mut seen, mut starts) = (Vec::new(), Vec::new());
+        let (mut seen, mut starts) = (Vec::<u16>::new(), Vec::new());
         while source.read(&mut block).expect("in memory") == ReadOutcome::Block {
             let Payload::Counts(values) = &block.payload else { panic!("counts") };
             assert_eq!(block.header.first_sample.0, seen.len() as u64 / 2);
