@@ -7,7 +7,7 @@ use super::lines::{Lines, count, kept_channels, not_a_count, silent_channels};
 use super::mapping::{CountsMapping, KinematicsMapping};
 use super::mat::MatFile;
 use super::memory::MemorySource;
-use super::{About, Kinematics, Recording, Truth, numbered_channels};
+use super::{About, Kinematics, Recording, Truth, channel_name};
 use crate::block::{Payload, StreamInfo, StreamKind};
 use crate::error::Error;
 use crate::time::SampleRate;
@@ -21,7 +21,7 @@ use ndarray::{Array2, s};
 pub(super) fn open(file: &MatFile, mapping: &CountsMapping) -> Result<Recording, Error> {
     let (place, field) = (file.place(), mapping.variable.as_str());
     let sample_rate = SampleRate::new(1e3 / mapping.bin_width_ms, place)?;
-    let (info, counts) = {
+    let (info, counts, kept) = {
         let variable = file.variable(field)?;
         let lines = Lines::new(&variable.array()?, mapping.channels_in, place, field)?;
         let kept = kept_channels(lines.n_lines, &mapping.exclude_channels, place)?;
@@ -35,19 +35,18 @@ pub(super) fn open(file: &MatFile, mapping: &CountsMapping) -> Result<Recording,
                 counts.push(count(value).ok_or_else(|| not_a_count(place, field, value, line, point))?);
             }
         }
-        let names = numbered_channels(lines.n_lines);
         let info = StreamInfo {
             kind: StreamKind::Counts,
             sample_rate,
             uv_per_count: None,
-            channels: kept.iter().map(|&line| names[line].clone()).collect(),
+            channels: kept.iter().map(|&line| channel_name(line)).collect(),
             synthetic: false,
         };
-        (info, counts)
+        (info, counts, kept)
     };
     let n_frames = counts.len() / info.n_channels();
     let mut about = About::new(place, "mat-v5", &info, n_frames as u64);
-    about.silent_channels = silent_channels(&counts, &info.channels, place, field)?;
+    about.silent_channels = silent_channels(&counts, &kept, place, field)?;
     about.missing.push("Electrode positions.".to_string());
     if !mapping.exclude_channels.is_empty() {
         about.notes.push(format!("The mapping leaves out channels {:?}.", mapping.exclude_channels));

@@ -5,7 +5,7 @@
 
 use super::mapped::MappedFile;
 use super::mapping::{FlatMapping, SampleType};
-use super::{About, Recording, Truth, numbered_channels};
+use super::{About, Recording, Truth, channel_name};
 use crate::block::{BLOCK_FRAMES_MAX, Block, BlockHeader, Payload, StreamInfo, StreamKind};
 use crate::error::Error;
 use crate::sources::{ReadOutcome, SampleSource};
@@ -46,7 +46,7 @@ pub(super) fn open(path: &Path, mapping: &FlatMapping) -> Result<Recording, Erro
         sample_rate: mapping.sample_rate,
         uv_per_count: mapping.uv_per_count,
         channels: match mapping.channels.is_empty() {
-            true => numbered_channels(mapping.n_channels),
+            true => (0..mapping.n_channels).map(channel_name).collect(),
             false => mapping.channels.clone(),
         },
         synthetic: mapping.synthetic,

@@ -1,6 +1,7 @@
 //! Matrices of a MAT file as lines (channels or axes) of points (bins), whichever way they are stored, and
 //! the checks that every stream of counts passes.
 
+use super::channel_name;
 use super::mapping::Dimension;
 use super::mat::{Array, Data, Numeric, shape};
 use crate::error::Error;
@@ -75,17 +76,17 @@ pub(super) fn kept_channels(n_channels: usize, excluded: &[usize], place: &str) 
     if kept.is_empty() { Err(refuse("the mapping excludes every channel".to_string())) } else { Ok(kept) }
 }
 
-/// The channels of `counts` (frame by frame) that are always 0.
+/// Names of the channels of `counts` (frame by frame) that are always 0; `kept` are their numbers in the file.
 ///
 /// # Errors
 /// If one is constant and not 0: a stuck counter, or a time base taken for a channel.
 pub(super) fn silent_channels(
     counts: &[u16],
-    channels: &[String],
+    kept: &[usize],
     place: &str,
     field: &str,
 ) -> Result<Vec<String>, Error> {
-    let n_channels = channels.len();
+    let n_channels = kept.len();
     let mut constant = vec![counts.len() > n_channels; n_channels];
     for frame in counts.chunks_exact(n_channels).skip(1) {
         for ((constant, now), first) in constant.iter_mut().zip(frame).zip(counts) {
@@ -93,11 +94,11 @@ pub(super) fn silent_channels(
         }
     }
     let mut silent = Vec::new();
-    for (channel, name) in channels.iter().enumerate().filter(|(channel, _)| constant[*channel]) {
-        match counts[channel] {
-            0 => silent.push(name.clone()),
+    for (index, &channel) in kept.iter().enumerate().filter(|(index, _)| constant[*index]) {
+        let name = channel_name(channel);
+        match counts[index] {
+            0 => silent.push(name),
             value => {
-                let number = name.trim_start_matches("ch");
                 return Err(Error::input(
                     place,
                     format!("channel {name} is constant ({value} in every bin)"),
@@ -105,7 +106,7 @@ pub(super) fn silent_channels(
                 .field(field)
                 .legal("channels that change, or that are silent (always 0)")
                 .hint(format!(
-                    "`exclude_channels = [{number}]` in the mapping, or check that it names the counts"
+                    "`exclude_channels = [{channel}]` in the mapping, or check that it names the counts"
                 )));
             }
         }
@@ -127,10 +128,9 @@ mod tests {
 
     #[test]
     fn silence_is_listed_and_a_stuck_counter_refused() {
-        let channels = ["ch0", "ch1"].map(String::from);
-        let silent = silent_channels(&[0, 1, 0, 2], &channels, "a.mat", "spikes").expect("legal");
-        assert_eq!(silent, ["ch0"]);
-        let error = silent_channels(&[1, 7, 2, 7], &channels, "a.mat", "spikes").expect_err("stuck");
-        assert!(error.to_string().contains("ch1 is constant (7"), "{error}");
+        let silent = silent_channels(&[0, 1, 0, 2], &[4, 7], "a.mat", "spikes").expect("legal");
+        assert_eq!(silent, ["ch4"]);
+        let error = silent_channels(&[1, 7, 2, 7], &[4, 7], "a.mat", "spikes").expect_err("stuck");
+        assert!(error.to_string().contains("ch7 is constant (7"), "{error}");
     }
 }

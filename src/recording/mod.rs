@@ -10,7 +10,7 @@ mod flat;
 mod keys;
 mod lines;
 mod mapped;
-mod mapping;
+pub mod mapping;
 pub mod mat;
 mod memory;
 mod n1;
@@ -20,10 +20,7 @@ pub mod spikes;
 mod trials;
 mod wav;
 
-pub use mapping::{
-    CountsMapping, Dimension, FlatMapping, KinematicsMapping, Mapping, SampleType, TrialsMapping, WavCode,
-    WavMapping,
-};
+pub use mapping::Mapping;
 pub use open::open;
 
 use crate::block::{StreamInfo, StreamKind};
@@ -168,9 +165,9 @@ pub struct Classes {
     pub frames_per_trial: u64,
 }
 
-/// `ch0`, `ch1` …: names for channels whose recording has none.
-fn numbered_channels(n_channels: usize) -> Vec<String> {
-    (0..n_channels).map(|channel| format!("ch{channel}")).collect()
+/// `ch0`, `ch1` …: the name of a channel whose recording has none.
+fn channel_name(channel: usize) -> String {
+    format!("ch{channel}")
 }
 
 /// More channels than a stream may have, or none.

@@ -9,8 +9,10 @@ use std::path::Path;
 /// Opens the recording at `target`, a file or a folder of WAV files.
 ///
 /// `mapping` is the name of a mapping that is compiled in (`m1-reaching`, `reach-8dir`) or a TOML file
-/// ([`Mapping`]). Without one a MAT file is tried against those that are compiled in, WAV files are
-/// taken for Neuralink N1 recordings, and flat binary needs its sidecar.
+/// ([`super::mapping`]). Without one a MAT file is tried against those that are compiled in, WAV files are
+/// taken for Neuralink N1 recordings, and flat binary needs its sidecar: the same name with `.toml` (the
+/// section `[flat]` of a mapping) or `.json` (keys `sampling_rate` in Hz, `channels`, `dtype` as `"int16"`
+/// or `"float32"`, and optionally `uV_per_bit`, `samples` in frames, and `synthetic` or `spikeinterface`).
 ///
 /// # Errors
 /// If the target is missing, empty, cut short, damaged, of no format that is read, or doesn't hold what

@@ -8,7 +8,7 @@ use super::lines::{Lines, count, kept_channels, not_a_count, silent_channels};
 use super::mapping::{Dimension, TrialsMapping};
 use super::mat::{Array, Data, MatFile, shape};
 use super::memory::MemorySource;
-use super::{About, Classes, Recording, Truth, check_n_channels, numbered_channels};
+use super::{About, Classes, Recording, Truth, channel_name};
 use crate::block::{Payload, StreamInfo, StreamKind};
 use crate::error::{Error, nearest};
 
@@ -34,7 +34,6 @@ pub(super) fn open(file: &MatFile, mapping: &TrialsMapping) -> Result<Recording,
         let lines = Lines::new(grid.spikes(row, class), Dimension::Rows, place, &name)?;
         if trial == 0 {
             n_lines = lines.n_lines;
-            check_n_channels(n_lines, place)?;
             kept = kept_channels(n_lines, &mapping.exclude_channels, place)?;
         }
         if lines.n_lines != n_lines || lines.n_points < to {
@@ -53,12 +52,11 @@ pub(super) fn open(file: &MatFile, mapping: &TrialsMapping) -> Result<Recording,
         }
     }
 
-    let names = numbered_channels(n_lines);
     let info = StreamInfo {
         kind: StreamKind::Counts,
         sample_rate: mapping.sample_rate,
         uv_per_count: None,
-        channels: kept.iter().map(|&line| names[line].clone()).collect(),
+        channels: kept.iter().map(|&line| channel_name(line)).collect(),
         synthetic: false,
     };
     let n_trials = grid.n_trials * grid.n_classes;
@@ -66,10 +64,10 @@ pub(super) fn open(file: &MatFile, mapping: &TrialsMapping) -> Result<Recording,
     let mut about = About::new(place, "mat-v5", &info, n_trials as u64 * frames_per_trial);
     about.n_trials = n_trials;
     about.kinematics = Some(format!("{} classes, {} trials of each", grid.n_classes, grid.n_trials));
-    about.silent_channels = silent_channels(&counts, &info.channels, place, &field)?;
+    about.silent_channels = silent_channels(&counts, &kept, place, &field)?;
     about.missing = vec!["Hand kinematics.".to_string(), "Electrode positions.".to_string()];
     about.notes.push(format!(
-        "Frames {from} to {to} of each trial (half open), trial after trial: trial 0 of every class, then trial 1."
+        "Frames {from} to {to} of each trial (half open): trial 0 of every class, then trial 1 of every class …"
     ));
     let classes = (0..grid.n_classes as u16).cycle().take(n_trials).collect();
     let truth = Truth::Classes(Classes {

@@ -67,7 +67,8 @@ pub(super) fn open(path: &Path, mapping: Option<&WavMapping>) -> Result<Recordin
     }
     if n_channels > 1 {
         about.notes.push(format!(
-            "{n_channels} files side by side from their starts, cut to the shortest: up to {} frames of a file are left out.",
+            "{n_channels} files side by side from their starts, cut to the shortest: up to {} frames of a file \
+             are left out.",
             longest - n_frames
         ));
     }
@@ -112,7 +113,7 @@ fn open_file(path: &Path, mapping: &WavMapping) -> Result<WavReader<BufReader<Fi
             "bits per sample",
             format!("its samples are {format} of {} bits", spec.bits_per_sample),
             "integers of 16 bits".to_string(),
-            "`sox IN.wav -b 16 -e signed-integer OUT.wav`, then a mapping with `[wav] sample_rate_hz = …, code = \"linear\"`",
+            &format!("`sox IN.wav -b 16 -e signed-integer OUT.wav`, then {ANOTHER_RIG}"),
         );
     }
     if spec.channels != 1 {
@@ -120,7 +121,7 @@ fn open_file(path: &Path, mapping: &WavMapping) -> Result<WavReader<BufReader<Fi
             "channels",
             format!("it has {} channels", spec.channels),
             "one channel, one electrode a file".to_string(),
-            "`sox IN.wav OUT.wav remix 1` for each channel, then a mapping with `[wav] sample_rate_hz = …, code = \"linear\"`",
+            &format!("`sox IN.wav OUT.wav remix 1` for each channel, then {ANOTHER_RIG}"),
         );
     }
     if spec.sample_rate != mapping.sample_rate_hz {
@@ -128,7 +129,7 @@ fn open_file(path: &Path, mapping: &WavMapping) -> Result<WavReader<BufReader<Fi
             "sample rate",
             format!("it is {} Hz", spec.sample_rate),
             format!("{} Hz, as {}", mapping.sample_rate_hz, expected_by(mapping)),
-            "a mapping with `[wav] sample_rate_hz = …, code = \"linear\"` if another rig recorded it",
+            ANOTHER_RIG,
         );
     }
     match 2 * u64::from(reader.len()) <= n_bytes {
@@ -155,7 +156,7 @@ fn read_file<'a>(
                 Error::input(path.display().to_string(), format!("{sample} is not on the N1 lattice"))
                     .field(format!("sample {index}"))
                     .legal("samples v(c) of a 10-bit code c, as every N1 recording has")
-                    .hint("a mapping with `[wav] sample_rate_hz = …, code = \"linear\"` if another rig recorded it")
+                    .hint(ANOTHER_RIG)
             })?,
         };
         if let Some(slot) = column.next() {
@@ -182,3 +183,6 @@ fn damaged(path: &Path, what: &str) -> Error {
 
 /// What files are taken for without a mapping.
 const N1: WavMapping = WavMapping { sample_rate_hz: 19_531, code: WavCode::NeuralinkN1, uv_per_count: None };
+/// What declares any other recorder.
+const ANOTHER_RIG: &str =
+    "a mapping with `[wav] sample_rate_hz = …, code = \"linear\"`, if another rig recorded it";

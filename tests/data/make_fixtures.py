@@ -9,6 +9,7 @@ import struct
 
 import numpy as np
 import scipy.io as sio
+import scipy.sparse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -25,7 +26,7 @@ trials[1, 0] = (8, np.array([[1, 1], [0, 0]], "uint8"))
 cells = np.empty((1, 3), object)
 cells[0, :] = ["añ", np.array([[-1.5]]), np.zeros((0, 0))]
 classes |= {"text": "efference", "cells": cells, "trials": trials, "logical": np.array([[True, False]])}
-classes |= {"complex": np.array([[1 + 2j]])}
+classes |= {"complex": np.array([[1 + 2j]]), "sparse": scipy.sparse.csc_array(np.eye(3))}
 sio.savemat(out("classes_v6.mat"), classes, do_compression=False)
 sio.savemat(out("classes_v7.mat"), classes, do_compression=True)
 
@@ -79,10 +80,10 @@ variant("still", handVel=changed(velocity, 0, 0.25))
 variant("stuck", spikes=changed(counts, 1, 3))
 variant("negative", spikes=changed(counts, (3, 9), -1))
 variant("large", spikes=changed(counts, (3, 9), 65536))
-sio.savemat(out("counts_transposed.mat"), {k: v.T for k, v in good.items()}, do_compression=True)
+sio.savemat(out("counts_transposed.mat"), {k: v.T for k, v in good.items()}, do_compression=False)
 
 grid = np.empty((3, 2), dtype=[("trialId", "O"), ("spikes", "O")])
 for i in range(3):
     for j in range(2):
         grid[i, j] = (10 * i + j, rng.binomial(1, 0.3, (5, 20)).astype("uint8"))
-sio.savemat(out("trials.mat"), {"train_trial": grid}, do_compression=True)
+sio.savemat(out("trials.mat"), {"train_trial": grid}, do_compression=False)

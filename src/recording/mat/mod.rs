@@ -282,6 +282,35 @@ mod tests {
         assert!(error.contains("bomb.mat, field `z`") && error.contains("at most"), "{error}");
     }
 
+    /// The content of a cell array without a name: its dimensions, then `cells`.
+    fn cell_array(n: u32, cells: &[u8]) -> Vec<u8> {
+        let words = [6, 8, 1, 0, 5, 8, n, 1, 1, 0];
+        let mut content: Vec<u8> = words.iter().flat_map(|word: &u32| word.to_le_bytes()).collect();
+        content.extend(cells);
+        content
+    }
+
+    #[test]
+    fn cells_that_are_not_there_take_no_memory() {
+        let error = array::parse(&cell_array(1 << 20, &[]), Order::Little).expect_err("no cell is there");
+        assert_eq!(error, "1048576 arrays in 0 bytes");
+        let error = array::parse(&cell_array(u32::MAX >> 1, &[]), Order::Little).expect_err("too many");
+        assert!(error.starts_with("more than 1048576 cells"), "{error}");
+    }
+
+    #[test]
+    fn cells_nest_only_so_deep() {
+        let nested = |depth| {
+            (0..depth).fold(cell_array(0, &[]), |inner, _| {
+                let tag = [MATRIX, inner.len() as u32].map(u32::to_le_bytes).concat();
+                cell_array(1, &[tag, inner].concat())
+            })
+        };
+        assert!(array::parse(&nested(32), Order::Little).is_ok());
+        let error = array::parse(&nested(10_000), Order::Little).expect_err("too deep");
+        assert!(error.contains("deeper than 32"), "{error}");
+    }
+
     /// Flags, dimensions 8,191 × 8,192 and the name `z` of an uint8 matrix.
     const HEAD_OF_ZEROS: [u8; 56] = [
         6, 0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 8, 0, 0, 0, 0xff, 0x1f, 0, 0, 0, 0x20, 0,
