@@ -2,17 +2,17 @@
 
 use crate::cli::source::SourceArgs;
 use crate::cli::train::SettingsArgs;
-use crate::cli::{print_json, progress, table};
+use crate::cli::{progress, say, say_json, table};
 use efference::block::{StreamInfo, StreamKind};
 use efference::config::Config;
 use efference::pipeline::{Event, Pipeline};
-use efference::recording::spikes;
+use efference::recording::spikes::{self, Spike};
 use efference::score::detection::{self, Detection, DetectionScore};
 use efference::sinks::PendingFile;
 use efference::sources::{ReadOutcome, SampleSource};
 use efference::{Error, train};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Detect threshold crossings in a broadband recording.
 #[derive(clap::Args)]
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<(), Error> {
             .hint("`efference inspect` says what a recording holds"));
     }
     let config = args.settings.config(None)?.check_for(&info, recording.bin_width_ms(), &place)?;
-    let truth = args.truth.as_deref().map(spikes::read).transpose()?;
+    let truth = args.truth.as_deref().map(|path| read_truth(path, info.n_channels())).transpose()?;
     let thresholds = train::calibrate(&mut *args.source.open()?.source, &config)?;
     let (detections, n_frames) = crossings(recording.source, &config, &info, &thresholds)?;
     if let Some(path) = &args.out {
@@ -63,12 +63,24 @@ pub(crate) fn run(args: &DetectArgs) -> Result<(), Error> {
     }
     let score = truth.map(|truth| detection::score(&truth, &detections, info.sample_rate, n_frames));
     let report = Report { info, thresholds, detections, n_frames, score };
-    if args.json {
-        print_json(&report.json(&config));
-    } else {
-        report.print(&config);
+    match args.json {
+        true => say_json(&report.json(&config)),
+        false => say(report.text(&config)),
     }
-    Ok(())
+}
+
+fn read_truth(path: &Path, n_channels: usize) -> Result<Vec<Spike>, Error> {
+    let truth = spikes::read(path)?;
+    match truth.iter().find(|spike| spike.peak_channel as usize >= n_channels) {
+        None => Ok(truth),
+        Some(spike) => Err(Error::input(
+            path.display().to_string(),
+            format!("unit {} on channel {}", spike.unit, spike.peak_channel),
+        )
+        .field("peak_channel")
+        .legal(format!("0 to {}, the channels of the recording", n_channels - 1))
+        .hint("the spikes of this recording")),
+    }
 }
 
 fn crossings(
@@ -118,33 +130,36 @@ impl Report {
         })
     }
 
-    fn print(&self, config: &Config) {
+    fn text(&self, config: &Config) -> String {
         let n = self.detections.len();
         let flat = self.thresholds.iter().filter(|threshold| threshold.is_infinite()).count();
-        println!(
-            "{n} crossings of {} × noise on {} channels in {:.2} s: {:.2} a second and channel{}",
+        let mut lines = vec![format!(
+            "{n} crossings of {} × noise on {} channels in {:.2} s: {:.2} a second and channel ({})",
             config.front_end.threshold,
             self.info.n_channels(),
             self.seconds(),
             n as f64 / self.seconds() / (self.info.n_channels() - flat).max(1) as f64,
-            if self.info.synthetic { " (synthetic)" } else { "" },
-        );
+            if self.info.synthetic { "synthetic" } else { "recorded" },
+        )];
         if flat > 0 {
-            println!("{flat} flat channels are left out");
+            lines.push(format!("{flat} flat channels are left out"));
         }
-        let Some(score) = &self.score else { return };
-        let mut units = table::of(&["unit", "peak channel", "spikes", "detected", "recall"]);
-        for (name, unit) in &score.units {
-            units.add_row(vec![
-                name.to_string(),
-                self.info.channels[unit.channel].clone(),
-                unit.spikes.to_string(),
-                unit.detected.to_string(),
-                format!("{:.4}", unit.recall),
-            ]);
+        if let Some(score) = &self.score {
+            let mut units = table::of(&["unit", "peak channel", "spikes", "detected", "recall"]);
+            for (name, unit) in &score.units {
+                units.add_row(vec![
+                    name.to_string(),
+                    self.info.channels[unit.channel].clone(),
+                    unit.spikes.to_string(),
+                    unit.detected.to_string(),
+                    format!("{:.4}", unit.recall),
+                ]);
+            }
+            lines.push(units.to_string());
+            let (alarms, rate) = (score.false_alarms, score.false_alarms_per_second);
+            lines.push(format!("{alarms} false alarms: {rate:.2} a second"));
         }
-        println!("{units}");
-        println!("{} false alarms: {:.2} a second", score.false_alarms, score.false_alarms_per_second);
+        lines.join("\n")
     }
 
     fn seconds(&self) -> f64 {

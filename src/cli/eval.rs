@@ -3,7 +3,7 @@
 use crate::cli::bins::BinRange;
 use crate::cli::run::{self, Speed};
 use crate::cli::source::SourceArgs;
-use crate::cli::{print_json, table};
+use crate::cli::{say, say_json, table};
 use efference::config::{Config, check_keys, not_toml};
 use efference::score::Score;
 use efference::{Error, ErrorKind};
@@ -78,12 +78,10 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Error> {
         .filter(wanted)
         .map(|run| evaluate(run, &args.file))
         .collect::<Result<Vec<Outcome>, Error>>()?;
-    if args.json {
-        print_json(&serde_json::json!({ "runs": outcomes }));
-    } else {
-        println!("{}", print(&outcomes));
+    match args.json {
+        true => say_json(&serde_json::json!({ "runs": outcomes })),
+        false => say(text(&outcomes)),
     }
-    Ok(())
 }
 
 fn read(file: &Path) -> Result<Vec<Run>, Error> {
@@ -179,7 +177,7 @@ fn locate(recording: &str, file: &Path) -> String {
     base.join(recording).display().to_string()
 }
 
-fn print(outcomes: &[Outcome]) -> comfy_table::Table {
+fn text(outcomes: &[Outcome]) -> comfy_table::Table {
     let header = [
         "run",
         "data",

@@ -1,10 +1,10 @@
 //! `efference inspect`: what a recording holds, as a table for people or one JSON object for scripts.
 
+use crate::cli::{say, say_json};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Table, Width};
 use efference::Error;
 use efference::recording::{About, open};
-use std::io::{ErrorKind, Write};
 
 /// Say what a recording holds: kind, channels, rate, length, units, gaps, kinematics, what is missing.
 #[derive(clap::Args)]
@@ -26,15 +26,9 @@ pub(crate) struct InspectArgs {
 /// Opens the recording and prints what it holds.
 pub(crate) fn run(args: &InspectArgs) -> Result<(), Error> {
     let about = open(&args.recording, args.mapping.as_deref())?.about;
-    let text = match args.json {
-        true => serde_json::to_string_pretty(&about).expect("plain text and finite numbers"),
-        false => table(&about),
-    };
-    match writeln!(std::io::stdout(), "{text}") {
-        // The reader of the pipe has seen enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Error::output("standard output", format!("it can't be written ({error})"))),
-        Ok(()) => Ok(()),
+    match args.json {
+        true => say_json(&about),
+        false => say(table(&about)),
     }
 }
 

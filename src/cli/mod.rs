@@ -1,8 +1,10 @@
 //! Commands: arguments in, text for people or JSON for scripts out.
 
 mod bins;
+mod clock;
 mod detect;
 mod eval;
+mod inspect;
 mod plot;
 mod progress;
 mod replay;
@@ -14,6 +16,7 @@ mod train;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use efference::{Error, sinks};
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 pub(crate) fn main() -> ExitCode {
@@ -62,6 +65,7 @@ Start here:
 
 #[derive(Subcommand)]
 enum Command {
+    Inspect(inspect::InspectArgs),
     Train(train::TrainArgs),
     Replay(replay::ReplayArgs),
     Eval(eval::EvalArgs),
@@ -72,6 +76,7 @@ enum Command {
 impl Command {
     fn run(&self) -> Result<(), Error> {
         match self {
+            Command::Inspect(args) => inspect::run(args),
             Command::Train(args) => train::run(args),
             Command::Replay(args) => replay::run(args),
             Command::Eval(args) => eval::run(args),
@@ -94,7 +99,17 @@ struct CompletionsArgs {
     shell: Shell,
 }
 
+/// Writes a line (or several) to standard output. A reader who has seen enough is no error.
+fn say(text: impl std::fmt::Display) -> Result<(), Error> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::output("standard output", format!("it can't be written ({error})")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes `value` to standard output as JSON on one line.
-fn print_json(value: &impl serde::Serialize) {
-    println!("{}", serde_json::to_string(value).expect("results can be written"));
+fn say_json(value: &impl serde::Serialize) -> Result<(), Error> {
+    say(serde_json::to_string(value).expect("results can be written"))
 }

@@ -3,7 +3,7 @@
 use crate::cli::bins::BinRange;
 use crate::cli::run::{self, Replayed, Speed};
 use crate::cli::source::SourceArgs;
-use crate::cli::{plot, print_json, table};
+use crate::cli::{plot, say, say_json, table};
 use efference::Error;
 use efference::block::StreamKind;
 use efference::model::Model;
@@ -70,12 +70,10 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Error> {
         let title = title(args, &model, synthetic);
         plot::replay(path, &title, &model, &replayed)?;
     }
-    if args.json {
-        print_json(&report(args, &model, synthetic, &range, &replayed));
-    } else {
-        print(args, &model, synthetic, &range, &replayed);
+    match args.json {
+        true => say_json(&report(args, &model, synthetic, &range, &replayed)),
+        false => say(text(args, &model, synthetic, &range, &replayed)),
     }
-    Ok(())
 }
 
 /// Refuses a recording that the model wasn't trained for.
@@ -123,26 +121,32 @@ fn report(
     })
 }
 
-fn print(args: &ReplayArgs, model: &Model, synthetic: bool, range: &Range<u64>, replayed: &Replayed) {
-    println!("{}, bins {}..{}", title(args, model, synthetic), range.start, range.end);
-    if replayed.score.n_scored > 0 {
-        println!("{}", table::score(&replayed.score, &format!("{} bins scored", replayed.score.n_scored)));
-    } else {
-        println!("not scored: the recording doesn't say what the subject did");
-    }
+fn text(
+    args: &ReplayArgs,
+    model: &Model,
+    synthetic: bool,
+    range: &Range<u64>,
+    replayed: &Replayed,
+) -> String {
+    let mut lines = vec![format!("{}, bins {}..{}", title(args, model, synthetic), range.start, range.end)];
+    lines.push(match replayed.score.n_scored {
+        0 => "not scored: the recording doesn't say what the subject did".to_string(),
+        n => table::score(&replayed.score, &format!("{n} bins scored")).to_string(),
+    });
     let mut times = table::of(&["stage", "computing, s", "of the recording's time"]);
-    let share = |seconds: f64| format!("{:.6}", seconds / replayed.recording_seconds);
+    let mut row = |name: &str, seconds: f64| {
+        let share = format!("{:.6}", seconds / replayed.recording_seconds);
+        times.add_row(vec![name.to_string(), format!("{seconds:.4}"), share]);
+    };
     for (stage, time) in &replayed.stages {
-        let seconds = time.as_secs_f64();
-        times.add_row(vec![stage.name().to_string(), format!("{seconds:.4}"), share(seconds)]);
+        row(stage.name(), time.as_secs_f64());
     }
-    let seconds = replayed.compute_seconds();
-    times.add_row(vec!["all".to_string(), format!("{seconds:.4}"), share(seconds)]);
-    println!("{times}");
-    println!("{:.1} s of recording, {} frames lost", replayed.recording_seconds, replayed.lost_frames);
+    row("all", replayed.compute_seconds());
+    lines.push(times.to_string());
+    let (seconds, lost) = (replayed.recording_seconds, replayed.lost_frames);
+    lines.push(format!("{seconds:.1} s of recording, {lost} frames lost"));
     for (what, path) in [("intents", &args.out), ("picture", &args.plot)] {
-        if let Some(path) = path {
-            println!("{what}: {}", path.display());
-        }
+        lines.extend(path.as_ref().map(|path| format!("{what}: {}", path.display())));
     }
+    lines.join("\n")
 }

@@ -1,7 +1,7 @@
 //! The two things that commands do with a recording: train on bins of it, replay bins of it.
 
-use crate::cli::progress;
 use crate::cli::source::SourceArgs;
+use crate::cli::{clock, progress};
 use efference::block::StreamKind;
 use efference::config::Config;
 use efference::intents::{Action, Intent};
@@ -15,7 +15,7 @@ use efference::{Error, binning::BinSchedule};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A trained model and the facts that a summary wants.
 pub(crate) struct Trained {
@@ -38,7 +38,7 @@ pub(crate) fn train(
     hold_out: bool,
     command: String,
 ) -> Result<Trained, Error> {
-    let started = Instant::now();
+    let started = clock::now();
     let mut recording = source.open()?;
     let info = recording.source.info().clone();
     let thresholds = if info.kind == StreamKind::Broadband {
@@ -152,14 +152,14 @@ pub(crate) fn replay(
     let mut intents = Vec::new();
     let mut lost_frames = 0;
     let mut end = 0;
-    let started = Instant::now();
+    let started = clock::now();
     while end < last_frame.0 && recording.source.read(&mut block)? == ReadOutcome::Block {
         lost_frames += u64::from(block.header.lost_frames);
         let already = intents.len();
-        let mut mark = Instant::now();
+        let mut mark = clock::now();
         pipeline.process(&block, |event| match event {
             Event::Done(stage) => {
-                let now = Instant::now();
+                let now = clock::now();
                 stages[stage as usize].1 += now - mark;
                 mark = now;
             }

@@ -3,7 +3,7 @@
 use crate::cli::bins::BinRange;
 use crate::cli::run::{self, Trained};
 use crate::cli::source::SourceArgs;
-use crate::cli::{print_json, table};
+use crate::cli::{say, say_json, table};
 use efference::Error;
 use efference::config::{Config, DecoderKind, NormaliserKind, RidgeShape};
 use serde_json::json;
@@ -108,12 +108,10 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Error> {
     let command = command(args, &config);
     let trained = run::train(&args.source, &config, rows, args.bins.is_none(), command)?;
     trained.model.save(&args.out)?;
-    if args.json {
-        print_json(&summary(args, &trained));
-    } else {
-        print(args, &trained);
+    match args.json {
+        true => say_json(&summary(args, &trained)),
+        false => say(text(args, &trained)),
     }
-    Ok(())
 }
 
 fn silent(channels: &[String]) -> Option<String> {
@@ -173,22 +171,22 @@ fn summary(args: &TrainArgs, trained: &Trained) -> serde_json::Value {
     })
 }
 
-fn print(args: &TrainArgs, trained: &Trained) {
+fn text(args: &TrainArgs, trained: &Trained) -> String {
     let about = &trained.model.about;
     let [from, to] = about.provenance.bins;
     let kind = if about.synthetic { "synthetic" } else { "recorded" };
-    println!(
-        "{} on {} ({kind}), bins {from}..{to}: {} features, {} left out, {:.1} s",
+    let held_out =
+        if args.bins.is_some() { "last fifth, fitted on the rest" } else { "last fifth, held out" };
+    format!(
+        "{} on {} ({kind}), bins {from}..{to}: {} features, {} left out, {:.1} s\n{}\nmodel: {}",
         about.config.decoder.kind.name(),
         about.provenance.data,
         about.choices.n_features,
         about.choices.left_out.len(),
         trained.seconds,
-    );
-    let held_out =
-        if args.bins.is_some() { "last fifth, fitted on the rest" } else { "last fifth, held out" };
-    println!("{}", table::score(&about.held_out, held_out));
-    println!("model: {}", args.out.display());
+        table::score(&about.held_out, held_out),
+        args.out.display(),
+    )
 }
 
 /// Names of channels that a note lists.

@@ -25,11 +25,7 @@ pub(super) fn lda(
     config: &DecoderConfig,
 ) -> Result<(Weights, f64), Error> {
     let place = "fit of the LDA";
-    let trials = Trials {
-        x: Array2::from_shape_fn((rows.len(), x.ncols()), |(i, j)| f64::from(x[(rows[i], j)]) * deviation[j]),
-        labels: rows.iter().map(|&row| usize::from(labels[row])).collect(),
-        n_classes: names.len(),
-    };
+    let trials = Trials::new(x, labels, names, rows, deviation);
     trials.check(names, place)?;
     let parts = folds(rows.len(), config.folds);
     let loss = |gamma: f64| -> f64 {
@@ -54,19 +50,7 @@ pub(super) fn lda(
             .legal("shrinkages above 0 where there are fewer trials than channels")
             .hint("decoder.shrinkage = [0.1, 0.5]")
     })?;
-    let readout = scores.w.rows().into_iter().flat_map(|row| {
-        row.iter().zip(deviation).map(|(w, deviation)| (w * deviation) as f32).collect::<Vec<_>>()
-    });
-    let weights = Weights {
-        n_features: x.ncols(),
-        lags: 1,
-        n_states: names.len(),
-        readout: readout.collect(),
-        recurrence: Vec::new(),
-        output: Vec::new(),
-        offset: scores.h.to_vec(),
-    };
-    Ok((weights, gamma))
+    Ok((scores.weights(deviation), gamma))
 }
 
 /// Multinomial logistic regression with an L2 penalty, by `linfa`; its strength has the least log loss in
@@ -76,14 +60,11 @@ pub(super) fn logistic(
     labels: &[u16],
     names: &[String],
     rows: &[usize],
+    deviation: &[f64],
     config: &DecoderConfig,
 ) -> Result<(Weights, f64), Error> {
     let place = "fit of the logistic regression";
-    let trials = Trials {
-        x: Array2::from_shape_fn((rows.len(), x.ncols()), |(i, j)| f64::from(x[(rows[i], j)])),
-        labels: rows.iter().map(|&row| usize::from(labels[row])).collect(),
-        n_classes: names.len(),
-    };
+    let trials = Trials::new(x, labels, names, rows, deviation);
     trials.check(names, place)?;
     let parts = folds(rows.len(), config.folds);
     let mut best = (f64::INFINITY, f64::NAN);
@@ -100,16 +81,7 @@ pub(super) fn logistic(
     }
     let all: Vec<usize> = (0..rows.len()).collect();
     let scores = trials.logistic(&all, best.1)?;
-    let weights = Weights {
-        n_features: x.ncols(),
-        lags: 1,
-        n_states: names.len(),
-        readout: scores.w.iter().map(|&w| w as f32).collect(),
-        recurrence: Vec::new(),
-        output: Vec::new(),
-        offset: scores.h.to_vec(),
-    };
-    Ok((weights, best.1))
+    Ok((scores.weights(deviation), best.1))
 }
 
 struct Trials {
@@ -126,6 +98,16 @@ struct Scores {
 }
 
 impl Trials {
+    /// Those at `rows`, features back on their scale before z-scoring.
+    fn new(x: &Array2<f32>, labels: &[u16], names: &[String], rows: &[usize], deviation: &[f64]) -> Self {
+        let value = |(i, j): (usize, usize)| f64::from(x[(rows[i], j)]) * deviation[j];
+        Trials {
+            x: Array2::from_shape_fn((rows.len(), x.ncols()), value),
+            labels: rows.iter().map(|&row| usize::from(labels[row])).collect(),
+            n_classes: names.len(),
+        }
+    }
+
     fn check(&self, names: &[String], place: &str) -> Result<(), Error> {
         for (class, name) in names.iter().enumerate() {
             let n = self.labels.iter().filter(|&&label| label == class).count();
@@ -190,6 +172,21 @@ impl Trials {
 }
 
 impl Scores {
+    /// As a decoder of z-scored features.
+    fn weights(&self, deviation: &[f64]) -> Weights {
+        let n_features = deviation.len();
+        let scaled = |(at, w): (usize, &f64)| (w * deviation[at % n_features]) as f32;
+        Weights {
+            n_features,
+            lags: 1,
+            n_states: self.h.len(),
+            readout: self.w.iter().enumerate().map(scaled).collect(),
+            recurrence: Vec::new(),
+            output: Vec::new(),
+            offset: self.h.to_vec(),
+        }
+    }
+
     /// −log of the probability given to the true class.
     fn log_loss(&self, trials: &Trials, at: usize) -> f64 {
         let scores = self.w.dot(&trials.x.row(at)) + &self.h;

@@ -111,7 +111,8 @@ pub fn fit(data: &Dataset, config: &DecoderConfig) -> Result<Fitted, Error> {
             (weights, Output::Choose)
         }
         (Targets::Classes { labels, names }, DecoderKind::Logistic) => {
-            let (weights, ridge) = classes::logistic(&normalised, labels, names, &rows, config)?;
+            let deviation = deviations(&normaliser, &kept);
+            let (weights, ridge) = classes::logistic(&normalised, labels, names, &rows, &deviation, config)?;
             choices.logistic_ridge = Some(ridge);
             (weights, Output::Choose)
         }
