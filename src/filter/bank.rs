@@ -7,9 +7,9 @@
 //!
 //! # Equation
 //!
-//! Direct form II in the delta operator δ = z − 1 (Middleton & Goodwin 1986; Kauraniemi et al. 1998, IEEE
-//! Trans. Circuits Syst. II 45:585), whose coefficients are small differences held to full precision where the
-//! poles crowd round z = 1:
+//! Direct form II in the delta operator δ = z − 1 (Kauraniemi et al. 1998, "Delta operator realizations
+//! of direct-form IIR filters", IEEE Trans. Circuits Syst. II 45), whose coefficients are small differences held
+//! to full precision where the poles crowd round z = 1:
 //!
 //! ```text
 //! v = x − (1 + a1 + a2) w1 − (2 + a1) w0
@@ -35,7 +35,8 @@
 //! | low-pass 300 Hz to 9.5 kHz at 20 and 30 kHz | 4.1e-7 | 4.7e-7 |
 //! | notch 50–180 Hz, quality 30 to 35, at 1, 2 and 30 kHz | 2.2e-7 | |
 //!
-//! The usual direct forms in f32 give 6e-6 to 2e-5 for the first row from order 2 on.
+//! With slow potentials of 5 mV and no spikes, over 3 s: at most 3.3e-7 in the first row and 8.3e-7 in any. The
+//! usual direct forms in f32 give 6e-6 to 2e-5 for the first row from order 2 on.
 
 use crate::block::{TILE_CHANNELS, Tile};
 use crate::filter::design::Section;
@@ -247,11 +248,11 @@ fn cascade<const S: usize, const MIRRORED: bool>(
     *states = local;
 }
 
-/// Lanes that a kernel holds at once. Of 8, 16, 32 and 64, the fastest with SSE2 and within 5 % of it with AVX2
-/// and AVX-512: the state of four sections stays in registers.
+/// Lanes that a kernel holds at once: of 8, 16 and 32 the fastest with SSE2, and within a tenth of it with AVX2
+/// and AVX-512.
 const LANES: usize = 16;
 const GROUPS: usize = TILE_CHANNELS / LANES;
-/// Sections of one pass over the tile; more spill out of the registers.
+/// Sections of one pass over the tile; the state of more spills out of the registers.
 const PASS: usize = 4;
 /// Added to `w0` where it is stored: what is far below it rounds to nothing, so that silence neither ends in
 /// denormals (hundreds of cycles each on some CPUs) nor needs a branch.
@@ -271,13 +272,14 @@ mod tests {
     use crate::filter::design::{butterworth_band_pass, butterworth_low_pass, notch};
     use crate::filter::reference::sosfilt;
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
 
     /// A band-pass and notches: `n` sections in all; every second cascade is mirrored.
     fn sections(n: usize) -> Vec<Section> {
         let order = n.min(8);
         let high = if n.is_multiple_of(2) { 6_000.0 } else { 13_000.0 };
-        let mut sections = butterworth_band_pass(order, 300.0, high, 30_000.0).unwrap();
-        sections.extend((order..n).map(|k| notch(60.0 * k as f64, 30.0, 30_000.0).unwrap()));
+        let mut sections = butterworth_band_pass(order, 300.0, high, 30_000.0).expect("legal");
+        sections.extend((order..n).map(|k| notch(60.0 * k as f64, 30.0, 30_000.0).expect("legal")));
         sections
     }
 
@@ -309,7 +311,12 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig {
+            cases: 64,
+            rng_seed: RngSeed::Fixed(1),
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
         #[test]
         fn any_cut_gives_the_same_bits_and_the_reference(
             uv in prop::collection::vec(-1000.0_f32..1000.0, 200),
@@ -327,7 +334,7 @@ mod tests {
             let largest = expected.iter().fold(0.0_f64, |m, y| m.max(y.abs()));
             for (row, y) in once.iter().zip(&expected) {
                 for (channel, value) in row.iter().enumerate() {
-                    let y = if channel % TILE_CHANNELS % 2 == 0 { *y } else { -y };
+                    let y = if (channel % TILE_CHANNELS).is_multiple_of(2) { *y } else { -y };
                     prop_assert!((f64::from(*value) - y).abs() <= 2e-6 * largest);
                 }
             }
@@ -340,7 +347,7 @@ mod tests {
             let mut bank = FilterBank::new(&sections(n_sections), 1);
             falls_silent(&mut bank, &format!("{n_sections} sections"));
         }
-        let low = butterworth_low_pass(3, 0.5, 30_000.0).unwrap();
+        let low = butterworth_low_pass(3, 0.5, 30_000.0).expect("legal");
         falls_silent(&mut FilterBank::new(&low, 1), "a low-pass");
     }
 
