@@ -15,7 +15,6 @@ use std::ops::Range;
 pub struct FrontEnd {
     n_channels: usize,
     kinds: Features,
-    scale: f32,
     average: CommonAverage,
     bank: FilterBank,
     detector: CrossingDetector,
@@ -44,13 +43,16 @@ impl FrontEnd {
         let active: Vec<bool> = thresholds.iter().map(|threshold| threshold.is_finite()).collect();
         // Before thresholds are known, every channel counts.
         let active = if active.contains(&true) { active } else { vec![true; n_channels] };
+        // Counts go into the filter as they are, since those an f32 holds exactly; the filter makes µV of them.
+        let mut sections = front_end.sections(info.sample_rate)?;
+        let uv_per_count = f64::from(info.uv_per_count.unwrap_or(1.0));
+        sections[0].b.iter_mut().for_each(|b| *b *= uv_per_count);
         let refractory = front_end.refractory_frames(info.sample_rate);
         Ok(FrontEnd {
             n_channels,
             kinds: config.bins.features,
-            scale: info.uv_per_count.unwrap_or(1.0),
             average: CommonAverage::new(n_channels, front_end.car_group, &active),
-            bank: FilterBank::new(&front_end.sections(info.sample_rate)?, n_tiles(n_channels)),
+            bank: FilterBank::new(&sections, n_tiles(n_channels)),
             detector: CrossingDetector::new(n_channels, thresholds, refractory),
             crossed: None,
             tile: Tile::new(),
@@ -76,7 +78,7 @@ impl FrontEnd {
         self.average.measure(payload, frames.clone());
         for index in 0..self.counts.len() {
             self.tile.index = index;
-            self.average.load(payload, frames.clone(), self.scale, &mut self.tile);
+            self.average.load(payload, frames.clone(), 1.0, &mut self.tile);
             self.bank.process(&mut self.tile);
             on(Event::Done(Stage::Filter));
             on(Event::Filtered(&self.tile));
