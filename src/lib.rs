@@ -8,6 +8,7 @@ mod error;
 mod time;
 
 pub mod block;
+pub mod device;
 pub mod recording;
 pub mod sources;
 
