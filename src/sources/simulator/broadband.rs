@@ -129,11 +129,10 @@ impl Broadband {
         self.fields.advance(first, keys);
         for (r, run) in self.runs.iter_mut().enumerate() {
             let channel = r * LANES;
-            let (rows, lane) = self.fields.of_group(channel / self.electrodes_per_group);
+            let shared = self.fields.of_group(channel / self.electrodes_per_group);
             fill_run(
                 run,
-                rows,
-                lane,
+                shared,
                 keys,
                 self.rails,
                 &mut out[channel..],
@@ -177,8 +176,7 @@ impl Rails {
 /// have `width` channels left.
 fn fill_run(
     run: &mut Run,
-    rows: &[[f32; LANES]; BLOCK_FRAMES_MAX],
-    lane: usize,
+    shared: &[f32; BLOCK_FRAMES_MAX],
     keys: &[u32],
     rails: Rails,
     out: &mut [i16],
@@ -187,9 +185,8 @@ fn fill_run(
 ) {
     let mut state = run.state;
     let width = width.min(LANES);
-    for ((key, row), frame) in keys.iter().zip(rows).zip(out.chunks_mut(stride)) {
+    for ((key, shared), frame) in keys.iter().zip(shared).zip(out.chunks_mut(stride)) {
         let white = noise(step(&mut state, *key));
-        let shared = row[lane];
         let mut samples = [0i16; LANES];
         for l in 0..LANES {
             let value = white[l] * run.white[l] + shared * run.coupling[l];
@@ -228,7 +225,8 @@ struct FieldRun {
     drift: [u32; LANES],
     once: [f32; LANES],
     twice: [f32; LANES],
-    rows: Box<[[f32; LANES]; BLOCK_FRAMES_MAX]>,
+    /// One a group, µV.
+    traces: Box<[[f32; BLOCK_FRAMES_MAX]; LANES]>,
 }
 
 impl Fields {
@@ -241,7 +239,7 @@ impl Fields {
             drift: start(rng),
             once: [0.0; LANES],
             twice: [0.0; LANES],
-            rows: Box::new([[0.0; LANES]; BLOCK_FRAMES_MAX]),
+            traces: Box::new([[0.0; BLOCK_FRAMES_MAX]; LANES]),
         };
         Fields {
             runs: (0..n_groups.div_ceil(LANES)).map(run).collect(),
@@ -253,8 +251,8 @@ impl Fields {
         }
     }
 
-    fn of_group(&self, group: usize) -> (&[[f32; LANES]; BLOCK_FRAMES_MAX], usize) {
-        (&self.runs[group / LANES].rows, group % LANES)
+    fn of_group(&self, group: usize) -> &[f32; BLOCK_FRAMES_MAX] {
+        &self.runs[group / LANES].traces[group % LANES]
     }
 
     fn advance(&mut self, first: u64, keys: &[u32]) {
@@ -278,13 +276,13 @@ fn advance_run(
     mains: &[f32; BLOCK_FRAMES_MAX],
     keys: &[u32],
 ) {
-    for ((key, mains), row) in keys.iter().zip(mains).zip(run.rows.iter_mut()) {
+    for (frame, (key, mains)) in keys.iter().zip(mains).enumerate() {
         let common = noise(step(&mut run.common, *key));
         let drive = noise(step(&mut run.drift, *key));
         for l in 0..LANES {
             run.once[l] = run.once[l] * pole + drive[l];
             run.twice[l] = run.twice[l] * pole + run.once[l];
-            row[l] = common[l] * common_uv + run.twice[l] * gain + mains;
+            run.traces[l][frame] = common[l] * common_uv + run.twice[l] * gain + mains;
         }
     }
 }

@@ -134,8 +134,8 @@ impl Population {
 #[inline]
 fn candidates(chunk: &mut Chunk, intents: &Intents, key: u32) -> ([f32; LANES], [f32; LANES], bool) {
     let mut intent = [[0.0; LANES]; 2];
-    for l in 0..LANES {
-        [intent[0][l], intent[1][l]] = intents.before(chunk.delay_ms[l]);
+    for (l, &delay_ms) in chunk.delay_ms.iter().enumerate() {
+        [intent[0][l], intent[1][l]] = intents.before(delay_ms);
     }
     let bits = step(&mut chunk.state, key);
     let mut drawn = [0.0; LANES];

@@ -178,7 +178,7 @@ fn broadband_holds_the_spikes_that_counts_count() {
 
 #[test]
 fn regression_of_counts_on_velocity_finds_the_preferred_directions() {
-    let address = "sim:neuralink-n1,electrodes=60,kind=counts,width_ms=20,seconds=600,seed=5";
+    let address = "sim:neuralink-n1,electrodes=60,kind=counts,width_ms=20,seconds=600,seed=5,modulation=0.8";
     let settings = Settings::parse(address).expect("legal");
     let simulator = Simulator::new(&settings).expect("legal");
     let mut recording = open(address).expect("legal");
