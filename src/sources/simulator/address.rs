@@ -13,7 +13,7 @@ impl Settings {
     /// Settings from an address: `sim:PROFILE[@RATE][,key=value]*`.
     ///
     /// RATE is in Hz. The keys are `kind` (`broadband` or `counts`), `task` (`random`, `center-out` or
-    /// `rest`), `seed`, `electrodes`, `seconds`, `width_ms`, and the fields of [`Tissue`] by name.
+    /// `rest`), `seed`, `electrodes`, `seconds`, `width_ms`, and the fields of [`Tissue`](super::Tissue) by name.
     ///
     /// # Errors
     /// If the profile or a key is unknown, a key stands twice, or a value is not legal.
@@ -180,7 +180,10 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(1), ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig {
+            rng_seed: proptest::test_runner::RngSeed::Fixed(1),
+            ..ProptestConfig::default()
+        })]
 
         #[test]
         fn any_text_gives_settings_or_an_error(text in ".{0,60}", key in "[a-z_]{0,12}", value in ".{0,12}") {

@@ -2,9 +2,9 @@
 //!
 //! In: [`Settings`], and either a scripted task ([`open`]: a recording with ground truth) or an intended
 //! velocity before each block ([`Simulator::intend`]: a closed loop). Out: blocks of broadband or of
-//! counts. Guarantees that the same settings and intents give the same samples however blocks are cut,
-//! that the spikes are the same for both kinds, and that `read` allocates nothing. Everything it gives is
-//! synthetic and says so.
+//! counts. Guarantees that the same settings and intended velocities give the same samples however blocks
+//! are cut, that the spikes are the same for both kinds, and that `read` allocates nothing. Everything it
+//! gives is synthetic and says so.
 //!
 //! The defaults were chosen by what independent linear decoders find (seeds 1, 2, 3; all synthetic). Counts
 //! of 150 electrodes in 50 ms, Wiener filter with 10 bins, 9 minutes of training: velocity R² 0.87, 0.84,
@@ -15,7 +15,7 @@
 
 mod address;
 mod broadband;
-mod intents;
+mod intended;
 mod lanes;
 mod neurons;
 mod script;
@@ -37,13 +37,13 @@ use crate::block::{BLOCK_FRAMES_MAX, Block, BlockHeader, Payload, StreamInfo, St
 use crate::error::Error;
 use crate::time::{SampleIndex, SampleRate};
 use broadband::Broadband;
-use intents::Intents;
+use intended::Intended;
 use lanes::{Purpose, generator};
 use neurons::Population;
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// The body of a closed loop: set the intent, read the next block, for as long as you like.
+/// The body of a closed loop: set the intended velocity, read the next block, for as long as you like.
 ///
 /// ```
 /// use efference::device::Profile;
@@ -80,11 +80,11 @@ impl Simulator {
         self.held = velocity.map(|v| v / self.body.speed_full);
     }
 
-    /// The movement that a healthy arm would be making at the end of the last block, m/s: the intent of
-    /// [`Tissue::lag_max_ms`] ago, which every neuron leads by its own lag.
+    /// The movement that a healthy arm would be making at the end of the last block, m/s: the intended
+    /// velocity of [`Tissue::lag_max_ms`] ago, which every neuron leads by its own lag.
     pub fn movement(&self) -> [f64; 2] {
-        let intent = self.body.intents.before(self.body.lag_max_ms);
-        intent.map(|v| f64::from(v) * self.body.speed_full)
+        let velocity = self.body.intended.before(self.body.lag_max_ms);
+        velocity.map(|v| f64::from(v) * self.body.speed_full)
     }
 
     /// Electrodes that are not dead.
@@ -127,7 +127,7 @@ struct Body {
     alive: Vec<bool>,
     neurons: Vec<Neuron>,
     population: Population,
-    intents: Intents,
+    intended: Intended,
     signal: Signal,
     speed_full: f64,
     lag_max_ms: u8,
@@ -172,7 +172,7 @@ impl Body {
             alive,
             neurons,
             population,
-            intents: Intents::new(),
+            intended: Intended::new(),
             signal,
             speed_full: settings.tissue.speed_full,
             lag_max_ms: lag_max_ms as u8,
@@ -182,13 +182,13 @@ impl Body {
         })
     }
 
-    /// Fills `block` with at most `frames_max` frames; `intent` gives that of a millisecond as a fraction
-    /// of full speed.
+    /// Fills `block` with at most `frames_max` frames; `velocity` gives the intended one of a
+    /// millisecond as a fraction of full speed.
     fn read(
         &mut self,
         block: &mut Block,
         frames_max: u64,
-        intent: impl Fn(u64) -> [f64; 2],
+        velocity: impl Fn(u64) -> [f64; 2],
     ) -> Result<(), Error> {
         let n_channels = self.info.n_channels();
         let n_frames = (self.block_frames as u64).min(frames_max) as usize;
@@ -198,8 +198,8 @@ impl Body {
                 let millihertz = self.info.sample_rate.millihertz();
                 let end = self.next_frame + n_frames as u64;
                 while self.next_tick * millihertz < end * TICK_MILLIHERTZ {
-                    self.intents.push(intent(self.next_tick));
-                    self.population.tick(self.next_tick, &self.intents, |neuron, at_us| {
+                    self.intended.push(velocity(self.next_tick));
+                    self.population.tick(self.next_tick, &self.intended, |neuron, at_us| {
                         broadband.push(neuron, frame_at(at_us, millihertz));
                     });
                     self.next_tick += 1;
@@ -210,8 +210,8 @@ impl Body {
                 for frame in out[..n_frames * n_channels].chunks_exact_mut(n_channels) {
                     frame.fill(0);
                     for _ in 0..*width_ms {
-                        self.intents.push(intent(self.next_tick));
-                        self.population.tick(self.next_tick, &self.intents, |neuron, _| {
+                        self.intended.push(velocity(self.next_tick));
+                        self.population.tick(self.next_tick, &self.intended, |neuron, _| {
                             // At most two neurons at 500 spikes a second: no frame fills 16 bits.
                             frame[self.neurons[neuron].electrode] += 1;
                         });

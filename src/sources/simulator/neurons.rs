@@ -1,16 +1,16 @@
 //! Neurons: cosine tuning to the intended velocity, spikes as a Poisson process with a refractory period.
 //!
-//! In: one intent a millisecond. Out: spikes, each with its time in µs since the stream began. Guarantees
-//! that two spikes of a neuron are never closer than [`REFRACTORY_US`], that the mean rate is the asked one
-//! (the hazard makes up for the refractory period), and that the spikes depend on the seed and the intents
-//! alone, not on rate, kind or blocks.
+//! In: one intended velocity a millisecond. Out: spikes, each with its time in µs since the stream began.
+//! Guarantees that two spikes of a neuron are never closer than 2 ms, that the mean rate is the asked one
+//! (the hazard makes up for this refractory period), and that the spikes depend on the seed and the intended
+//! velocities alone, not on rate, kind or blocks.
 //!
 //! A neuron fires at `max(0, b + m · s · cos(θ − θ₀))` spikes a second, with rate at rest b, modulation m,
 //! intended speed s as a fraction of full speed and direction θ: Georgopoulos et al. (1982, J Neurosci
 //! 2:1527) with the speed gain of Moran and Schwartz (1999, J Neurophysiol 82:2676). A rate of r needs the
 //! hazard r / (1 − r · refractory period) outside of the refractory period.
 
-use super::intents::Intents;
+use super::intended::Intended;
 use super::lanes::{LANES, start, step};
 use super::settings::Tissue;
 use rand::{Rng, RngExt};
@@ -79,8 +79,8 @@ struct Chunk {
 }
 
 impl Population {
-    /// Neurons at rest. A neuron answers an intent after `lag_max_ms − lag_ms`, so that the movement that
-    /// follows an intent after `lag_max_ms` has each neuron ahead of it by its own lag.
+    /// Neurons at rest. A neuron answers an intended velocity after `lag_max_ms − lag_ms`, so that the
+    /// movement that follows it after `lag_max_ms` has each neuron ahead of it by its own lag.
     pub(super) fn new(neurons: &[Neuron], lag_max_ms: u32, mut rng: Xoshiro256PlusPlus) -> Self {
         let chunk = |members: &[Neuron]| {
             let of = |f: &dyn Fn(&Neuron) -> f64| -> [f32; LANES] {
@@ -103,12 +103,12 @@ impl Population {
         Population { chunks, last_spike_us: vec![None; neurons.len()], keys: rng }
     }
 
-    /// Lives through millisecond `tick`, whose intent is the newest of `intents`; calls `spike` with the
+    /// Lives through millisecond `tick`, whose velocity is the newest of `intended`; calls `spike` with the
     /// neuron and the time in µs of each spike, neuron by neuron.
-    pub(super) fn tick(&mut self, tick: u64, intents: &Intents, mut spike: impl FnMut(usize, u64)) {
+    pub(super) fn tick(&mut self, tick: u64, intended: &Intended, mut spike: impl FnMut(usize, u64)) {
         let key = self.keys.next_u32();
         for (c, chunk) in self.chunks.iter_mut().enumerate() {
-            let (drawn, chance, any) = candidates(chunk, intents, key);
+            let (drawn, chance, any) = candidates(chunk, intended, key);
             if !any {
                 continue;
             }
@@ -132,17 +132,17 @@ impl Population {
 
 /// A uniform draw and the chance of a spike for each lane, both times 2²⁴, and whether any lane is a hit.
 #[inline]
-fn candidates(chunk: &mut Chunk, intents: &Intents, key: u32) -> ([f32; LANES], [f32; LANES], bool) {
-    let mut intent = [[0.0; LANES]; 2];
+fn candidates(chunk: &mut Chunk, intended: &Intended, key: u32) -> ([f32; LANES], [f32; LANES], bool) {
+    let mut velocity = [[0.0; LANES]; 2];
     for (l, &delay_ms) in chunk.delay_ms.iter().enumerate() {
-        [intent[0][l], intent[1][l]] = intents.before(delay_ms);
+        [velocity[0][l], velocity[1][l]] = intended.before(delay_ms);
     }
     let bits = step(&mut chunk.state, key);
     let mut drawn = [0.0; LANES];
     let mut chance = [0.0; LANES];
     let mut hits = 0;
     for l in 0..LANES {
-        let rate = chunk.rate[l] + chunk.gain_x[l] * intent[0][l] + chunk.gain_y[l] * intent[1][l];
+        let rate = chunk.rate[l] + chunk.gain_x[l] * velocity[0][l] + chunk.gain_y[l] * velocity[1][l];
         let rate = if rate > 0.0 { rate } else { 0.0 };
         let rate = if rate < RATE_MAX_HZ { rate } else { RATE_MAX_HZ };
         chance[l] = rate * CHANCE_PER_HZ / (1.0 - rate * DEAD_S);
@@ -192,14 +192,14 @@ mod tests {
         (0..n).map(|electrode| Neuron::draw(&Tissue::default(), electrode, 4, &mut rng)).collect()
     }
 
-    /// Spike times of each neuron over `n_ms` at a held intent.
-    fn live(neurons: &[Neuron], n_ms: u64, intent: [f64; 2]) -> Vec<Vec<u64>> {
+    /// Spike times of each neuron over `n_ms` at a held intended velocity.
+    fn live(neurons: &[Neuron], n_ms: u64, velocity: [f64; 2]) -> Vec<Vec<u64>> {
         let mut population = Population::new(neurons, 100, generator(4, Purpose::Spikes));
-        let mut intents = Intents::new();
+        let mut intended = Intended::new();
         let mut spikes = vec![Vec::new(); neurons.len()];
         for tick in 0..n_ms {
-            intents.push(intent);
-            population.tick(tick, &intents, |neuron, at_us| spikes[neuron].push(at_us));
+            intended.push(velocity);
+            population.tick(tick, &intended, |neuron, at_us| spikes[neuron].push(at_us));
         }
         spikes
     }
@@ -231,13 +231,14 @@ mod tests {
     }
 
     #[test]
-    fn a_held_intent_moves_the_rate_by_the_cosine() {
+    fn a_held_intended_velocity_moves_the_rate_by_the_cosine() {
         let neurons = neurons(100);
-        for intent in [[0.6, 0.0], [0.0, -0.6]] {
+        for velocity in [[0.6, 0.0], [0.0, -0.6]] {
             let (mut expected, mut counted) = (0.0, 0.0);
-            for (n, times) in neurons.iter().zip(live(&neurons, 60_000, intent)) {
+            for (n, times) in neurons.iter().zip(live(&neurons, 60_000, velocity)) {
                 let (x, y) = (n.preferred.cos(), n.preferred.sin());
-                let rate = (n.rate_hz + n.modulation_hz * (intent[0] * x + intent[1] * y)).clamp(0.0, 200.0);
+                let rate =
+                    (n.rate_hz + n.modulation_hz * (velocity[0] * x + velocity[1] * y)).clamp(0.0, 200.0);
                 let wanted = rate * 60.0;
                 assert!(
                     (times.len() as f64 - wanted).abs() < 5.0 * wanted.sqrt() + 15.0,

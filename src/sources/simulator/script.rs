@@ -32,7 +32,7 @@ pub fn open(address: &str) -> Result<Recording, Error> {
     let lead_ms = settings.tissue.lag_max_ms as usize;
     let path = Path::new(settings.task, n_ms + lead_ms, generator(settings.seed, Purpose::Task));
     // What the hand does a lead later is what the subject intends now.
-    let intents =
+    let intended =
         path.velocity[lead_ms..].iter().map(|v| v.map(|v| v / settings.tissue.speed_full)).collect();
     let about = about(address, &settings, &body, n_frames);
     let truth = Truth::Kinematics(Kinematics {
@@ -42,13 +42,13 @@ pub fn open(address: &str) -> Result<Recording, Error> {
         position: Some(rows(&path.position[..n_ms])),
         unit: "m".into(),
     });
-    Ok(Recording { about, truth, source: Box::new(Script { body, intents, n_frames }) })
+    Ok(Recording { about, truth, source: Box::new(Script { body, intended, n_frames }) })
 }
 
 /// A body that follows a script and ends.
 struct Script {
     body: Body,
-    intents: Vec<[f64; 2]>,
+    intended: Vec<[f64; 2]>,
     n_frames: u64,
 }
 
@@ -66,8 +66,8 @@ impl SampleSource for Script {
         if left == 0 {
             return Ok(ReadOutcome::End);
         }
-        let intents = &self.intents;
-        self.body.read(block, left, |ms| intents.get(ms as usize).copied().unwrap_or_default())?;
+        let intended = &self.intended;
+        self.body.read(block, left, |ms| intended.get(ms as usize).copied().unwrap_or_default())?;
         Ok(ReadOutcome::Block)
     }
 }

@@ -218,7 +218,7 @@ pub(super) const NUMBERS: [Number; 18] = [
     number!("snr", 0.1, 100.0, tissue.snr),
     number!("rate_hz", 0.1, 100.0, tissue.rate_hz),
     number!("modulation", 0.0, 10.0, tissue.modulation),
-    number!("lag_max_ms", 0.0, super::intents::LAG_MAX_MS as f64, tissue.lag_max_ms as u32),
+    number!("lag_max_ms", 0.0, super::intended::LAG_MAX_MS as f64, tissue.lag_max_ms as u32),
     number!("dead", 0.0, 1.0, tissue.dead),
     number!("empty", 0.0, 1.0, tissue.empty),
     number!("double", 0.0, 1.0, tissue.double),

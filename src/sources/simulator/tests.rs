@@ -30,7 +30,7 @@ fn only_spikes(n: usize) -> Settings {
     settings
 }
 
-/// `n_frames` frames one after another; the intent turns with time, so that it matters when it was set.
+/// `n_frames` frames one after another; the intended velocity turns, so that it matters when it was set.
 fn samples(settings: &Settings, n_frames: usize) -> Vec<i32> {
     let mut body = Body::new(settings).expect("legal");
     let mut block = Simulator { body: body.clone(), held: [0.0; 2] }.new_block();
@@ -218,7 +218,7 @@ fn regression_of_counts_on_velocity_finds_the_preferred_directions() {
 }
 
 #[test]
-fn movement_follows_the_intent_after_the_longest_lag() {
+fn movement_follows_the_intended_velocity_after_the_longest_lag() {
     let mut settings = settings(4);
     settings.kind = StreamKind::Counts;
     let mut simulator = Simulator::new(&settings).expect("legal");

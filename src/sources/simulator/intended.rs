@@ -2,31 +2,31 @@
 //!
 //! In: one intended velocity a millisecond, as a fraction of full speed. Out: the same, some milliseconds
 //! later, for neurons that answer with a delay. Guarantees that what is not finite counts as rest and that
-//! no intent exceeds [`SPEED_MAX`].
+//! no intended velocity exceeds [`SPEED_MAX`].
 
-/// A ring of intents, one a millisecond.
+/// A ring of intended velocities, one a millisecond.
 #[derive(Clone, Debug)]
-pub(super) struct Intents {
+pub(super) struct Intended {
     ring: [[f32; 2]; RING],
     newest: usize,
 }
 
-impl Intents {
+impl Intended {
     /// Rest since ever.
     pub(super) fn new() -> Self {
-        Intents { ring: [[0.0; 2]; RING], newest: 0 }
+        Intended { ring: [[0.0; 2]; RING], newest: 0 }
     }
 
-    /// Appends the intent of the next millisecond, in fractions of full speed.
-    pub(super) fn push(&mut self, intent: [f64; 2]) {
+    /// Appends the intended velocity of the next millisecond, in fractions of full speed.
+    pub(super) fn push(&mut self, velocity: [f64; 2]) {
         self.newest = (self.newest + 1) % RING;
-        let speed = intent[0].hypot(intent[1]);
+        let speed = velocity[0].hypot(velocity[1]);
         let scale = if speed > SPEED_MAX { SPEED_MAX / speed } else { 1.0 };
         self.ring[self.newest] =
-            if speed.is_finite() { intent.map(|v| (v * scale) as f32) } else { [0.0; 2] };
+            if speed.is_finite() { velocity.map(|v| (v * scale) as f32) } else { [0.0; 2] };
     }
 
-    /// The intent of `delay_ms` before the newest.
+    /// The intended velocity of `delay_ms` before the newest.
     #[inline]
     pub(super) fn before(&self, delay_ms: u8) -> [f32; 2] {
         self.ring[(self.newest + RING - usize::from(delay_ms)) % RING]
@@ -37,7 +37,7 @@ impl Intents {
 pub(super) const LAG_MAX_MS: u8 = 120;
 const RING: usize = 128;
 const _: () = assert!((LAG_MAX_MS as usize) < RING && RING.is_power_of_two());
-/// Faster intents are held to this many full speeds.
+/// Faster intended velocities are held to this many full speeds.
 const SPEED_MAX: f64 = 2.0;
 
 #[cfg(test)]
@@ -45,17 +45,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_intent_is_found_again_after_its_delay() {
-        let mut intents = Intents::new();
+    fn an_intended_velocity_is_found_again_after_its_delay() {
+        let mut intended = Intended::new();
         for ms in 0..300 {
-            intents.push([f64::from(ms) / 300.0, 0.0]);
+            intended.push([f64::from(ms) / 300.0, 0.0]);
         }
-        assert_eq!(intents.before(0), [(299.0f64 / 300.0) as f32, 0.0]);
-        assert_eq!(intents.before(LAG_MAX_MS), [(179.0f64 / 300.0) as f32, 0.0]);
-        intents.push([f64::NAN, 1.0]);
-        assert_eq!(intents.before(0), [0.0, 0.0]);
-        intents.push([30.0, 40.0]);
-        let [x, y] = intents.before(0);
+        assert_eq!(intended.before(0), [(299.0f64 / 300.0) as f32, 0.0]);
+        assert_eq!(intended.before(LAG_MAX_MS), [(179.0f64 / 300.0) as f32, 0.0]);
+        intended.push([f64::NAN, 1.0]);
+        assert_eq!(intended.before(0), [0.0, 0.0]);
+        intended.push([30.0, 40.0]);
+        let [x, y] = intended.before(0);
         assert!((x - 1.2).abs() < 1e-6 && (y - 1.6).abs() < 1e-6);
     }
 }
