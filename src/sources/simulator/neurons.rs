@@ -172,8 +172,8 @@ const CHANCE_PER_HZ: f32 = TICK_US as f32 * 1e-6 * 16_777_216.0;
 /// Faster neurons are held to this; their chance is then 0.29 a tick.
 const RATE_MAX_HZ: f32 = 200.0;
 
-/// Standard deviation of the logarithm of rates at rest. Cortical rates are close to log-normal with 0.8
-/// to 1.2 (Buzsáki and Mizuseki 2014, Nat Rev Neurosci 15:264).
+/// Standard deviation of the logarithm of rates at rest. Cortical rates are close to log-normal (Buzsáki and
+/// Mizuseki 2014, Nat Rev Neurosci 15:264); this spread is chosen, not measured.
 const RATE_SPREAD: f64 = 0.9;
 const RATE_AT_REST_MIN_HZ: f64 = 0.2;
 const RATE_AT_REST_MAX_HZ: f64 = 80.0;

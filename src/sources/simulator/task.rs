@@ -92,8 +92,8 @@ fn next_target(task: Task, at: [f64; 2], rng: &mut Xoshiro256PlusPlus) -> [f64; 
     }
 }
 
-/// Time of a reach over `distance` m, in ms: Fitts (1954) in Shannon's form, with the coefficients of a
-/// practised hand.
+/// Time of a reach over `distance` m, in ms: Fitts (1954) in Shannon's form, with coefficients chosen for
+/// reaches of about half a second.
 fn reach_ms(distance: f64) -> usize {
     (250.0 + 120.0 * (distance / TARGET_M + 1.0).log2()).round() as usize
 }
