@@ -160,7 +160,7 @@ impl Default for DecoderConfig {
             normaliser: None,
             // Steps of about 1.6: the optimum is narrow enough for a decade's step to cost 0.005 R².
             ridge: vec![
-                1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0, 80.0, 120.0, 200.0, 300.0, 500.0, 800.0, 1200.0,
+                0.1, 0.3, 1.0, 3.0, 10.0, 20.0, 30.0, 50.0, 80.0, 120.0, 200.0, 300.0, 500.0, 800.0, 1200.0,
                 2000.0, 3000.0, 5000.0, 8000.0, 12000.0, 20000.0, 30000.0,
             ],
             ridge_shape: RidgeShape::Decaying,

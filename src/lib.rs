@@ -9,6 +9,7 @@ mod time;
 
 pub mod block;
 pub mod config;
+pub mod device;
 
 pub mod recording;
 pub mod sources;

@@ -4,9 +4,10 @@ use super::mapping::SHIPPED;
 use super::mat::{Class, MatFile};
 use super::{Mapping, Recording, counts, flat, sidecar, trials, wav};
 use crate::error::Error;
+use crate::sources::simulator;
 use std::path::Path;
 
-/// Opens the recording at `target`, a file or a folder of WAV files.
+/// Opens the recording at `target`: a file, a folder of WAV files, or a simulator's `sim:` address.
 ///
 /// `mapping` is the name of a mapping that is compiled in (`m1-reaching`, `reach-8dir`) or a TOML file
 /// ([`super::mapping`]). Without one a MAT file is tried against those that are compiled in, WAV files are
@@ -24,6 +25,14 @@ use std::path::Path;
 /// # Ok::<(), efference::Error>(())
 /// ```
 pub fn open(target: &str, mapping: Option<&str>) -> Result<Recording, Error> {
+    if target.starts_with(simulator::ADDRESS_PREFIX) {
+        return match mapping {
+            None => simulator::open(target),
+            Some(name) => Err(Error::usage(target, format!("a mapping, {name}, for the simulator"))
+                .field("mapping")
+                .legal("none: an address says all")),
+        };
+    }
     let path = Path::new(target);
     let mapping = mapping.map(Mapping::load).transpose()?;
     match format_of(path, mapping.as_ref())? {

@@ -1,5 +1,7 @@
 //! Where blocks come from: the one trait that recordings, the simulator and devices implement.
 
+pub mod simulator;
+
 use crate::block::{Block, StreamInfo, StreamKind};
 use crate::error::Error;
 

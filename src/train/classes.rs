@@ -3,7 +3,7 @@
 //! In: normalised features of a bin per trial and its label. Out: W and h of the scores W·x + h, in the
 //! features' normalised scale.
 
-use super::cross_validation::folds;
+use super::cross_validation::{folds, least_loss};
 use crate::config::DecoderConfig;
 use crate::decode::Weights;
 use crate::error::Error;
@@ -67,21 +67,19 @@ pub(super) fn logistic(
     let trials = Trials::new(x, labels, names, rows, deviation);
     trials.check(names, place)?;
     let parts = folds(rows.len(), config.folds);
-    let mut best = (f64::INFINITY, f64::NAN);
-    for &strength in &config.ridge {
-        let mut loss = 0.0;
-        for part in &parts {
+    let loss = |strength: f64| -> f64 {
+        let losses = parts.iter().map(|part| {
             let rest: Vec<usize> = (0..rows.len()).filter(|at| !part.contains(at)).collect();
-            let scores = trials.logistic(&rest, strength)?;
-            loss += part.clone().map(|at| scores.log_loss(&trials, at)).sum::<f64>();
-        }
-        if loss < best.0 {
-            best = (loss, strength);
-        }
-    }
+            trials.logistic(&rest, strength).map_or(f64::INFINITY, |scores| {
+                part.clone().map(|at| scores.log_loss(&trials, at)).sum::<f64>()
+            })
+        });
+        losses.sum()
+    };
+    let strength = least_loss(&config.ridge, LOGISTIC_START, loss).unwrap_or(config.ridge[0]);
     let all: Vec<usize> = (0..rows.len()).collect();
-    let scores = trials.logistic(&all, best.1)?;
-    Ok((scores.weights(deviation), best.1))
+    let scores = trials.logistic(&all, strength)?;
+    Ok((scores.weights(deviation), strength))
 }
 
 struct Trials {
@@ -196,6 +194,8 @@ impl Scores {
     }
 }
 
+/// Where the search for the logistic regression's strength starts.
+const LOGISTIC_START: f64 = 1.0;
 /// Trials of a class that a fit needs at the very least.
 const TRIALS_MIN: usize = 2;
 /// L-BFGS steps; a few hundred channels converge in under a hundred.

@@ -1,0 +1,204 @@
+//! Addresses: settings as one line of text, for a command line or a config.
+//!
+//! In: `sim:PROFILE[@RATE][,key=value]*`. Out: checked [`Settings`]. Guarantees that text of any content
+//! gives settings or an error that names the key, never a panic.
+
+use super::settings::{NUMBERS, Settings};
+use super::task::Task;
+use crate::block::StreamKind;
+use crate::device::Profile;
+use crate::error::{Error, nearest};
+
+impl Settings {
+    /// Settings from an address: `sim:PROFILE[@RATE][,key=value]*`.
+    ///
+    /// RATE is in Hz. The keys are `kind` (`broadband` or `counts`), `task` (`random`, `center-out` or
+    /// `rest`), `seed`, `electrodes`, `seconds`, `width_ms`, and the fields of [`Tissue`](super::Tissue) by name.
+    ///
+    /// # Errors
+    /// If the profile or a key is unknown, a key stands twice, or a value is not legal.
+    ///
+    /// ```
+    /// use efference::sources::simulator::Settings;
+    /// let settings = Settings::parse("sim:neuralink-n1@20000,electrodes=64,seed=7").unwrap();
+    /// assert_eq!((settings.electrodes, settings.sample_rate_hz, settings.seed), (64, 20_000.0, 7));
+    /// let message = Settings::parse("sim:neuralink-n1,sede=7").unwrap_err().to_string();
+    /// assert!(message.contains("Try: seed."), "{message}");
+    /// ```
+    pub fn parse(address: &str) -> Result<Settings, Error> {
+        let usage = |found: String| Error::usage(address, found).legal(ADDRESS_FORM);
+        let Some(rest) = address.strip_prefix(ADDRESS_PREFIX) else {
+            return Err(usage(format!("it doesn't start with `{ADDRESS_PREFIX}`")));
+        };
+        let mut pieces = rest.split(',');
+        let head = pieces.next().unwrap_or_default();
+        let (name, rate) = match head.split_once('@') {
+            Some((name, rate)) => (name, Some(rate)),
+            None => (head, None),
+        };
+        let mut settings = Settings::new(Profile::named(name)?);
+        let mut seen = Vec::new();
+        for piece in pieces {
+            let Some((key, value)) = piece.split_once('=') else {
+                return Err(usage(format!("`{piece}` is not key=value")));
+            };
+            if seen.contains(&key) {
+                return Err(usage("it stands twice".into()).field(key));
+            }
+            seen.push(key);
+            settings.set(address, key, value)?;
+        }
+        if let Some(rate) = rate {
+            if settings.kind == StreamKind::Counts {
+                return Err(Error::usage(address, "a rate beside kind=counts")
+                    .field("sample_rate_hz")
+                    .legal("a rate for broadband alone")
+                    .hint("width_ms=20, which sets the width of a frame of counts"));
+            }
+            settings.sample_rate_hz = number(address, "sample_rate_hz", rate)?;
+        }
+        settings.check(address)?;
+        Ok(settings)
+    }
+
+    fn set(&mut self, address: &str, key: &str, value: &str) -> Result<(), Error> {
+        let choice = |legal: &str, words: &[&'static str]| {
+            let error = Error::usage(address, format!("`{value}`")).field(key).legal(legal);
+            Err(match nearest(value, words.iter().copied()) {
+                Some(near) => error.hint(near),
+                None => error,
+            })
+        };
+        match key {
+            "kind" => {
+                self.kind = match value {
+                    "broadband" => StreamKind::Broadband,
+                    "counts" => StreamKind::Counts,
+                    _ => return choice("broadband or counts", &["broadband", "counts"]),
+                }
+            }
+            "task" => {
+                self.task = match Task::named(value) {
+                    Some(task) => task,
+                    None => return choice("random, center-out or rest", &["random", "center-out", "rest"]),
+                }
+            }
+            "seed" => {
+                self.seed = match value.parse() {
+                    Ok(seed) => seed,
+                    Err(_) => return choice("a whole number, 0 to 18446744073709551615", &[]),
+                }
+            }
+            _ => {
+                let Some(n) = NUMBERS.iter().find(|n| n.in_address && n.key == key) else {
+                    return Err(unknown_key(address, key));
+                };
+                let value = number(address, key, value)?;
+                if n.whole && value.fract() != 0.0 {
+                    return Err(Error::usage(address, format!("a value of {value}"))
+                        .field(key)
+                        .legal(format!("a whole number, {} to {}", n.min, n.max)));
+                }
+                (n.set)(self, value);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unknown_key(address: &str, key: &str) -> Error {
+    let numbers = NUMBERS.iter().filter(|n| n.in_address).map(|n| n.key);
+    let keys: Vec<&str> = ["kind", "task", "seed"].into_iter().chain(numbers).collect();
+    let error = Error::usage(address, format!("the key `{key}` is unknown")).legal(keys.join(", "));
+    match nearest(key, keys) {
+        Some(near) => error.hint(near),
+        None => error,
+    }
+}
+
+fn number(address: &str, key: &str, value: &str) -> Result<f64, Error> {
+    value.trim().parse().map_err(|_| {
+        Error::usage(address, format!("`{value}` is not a number")).field(key).legal("a number, such as 20")
+    })
+}
+
+/// What an address starts with.
+pub const ADDRESS_PREFIX: &str = "sim:";
+
+const ADDRESS_FORM: &str = "sim:PROFILE[@RATE][,key=value]*, such as sim:neuralink-n1@20000,electrodes=64";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn message(address: &str) -> String {
+        let error = Settings::parse(address).expect_err("refused");
+        assert_eq!(error.kind(), crate::ErrorKind::Usage, "{error}");
+        error.to_string()
+    }
+
+    #[test]
+    fn an_address_sets_what_it_names_and_nothing_else() {
+        let parsed =
+            Settings::parse("sim:blackrock-utah@24000,kind=broadband,seconds=0.5,snr=9").expect("legal");
+        let mut expected = Settings::new(Profile::named("blackrock-utah").expect("shipped"));
+        expected.sample_rate_hz = 24_000.0;
+        expected.seconds = 0.5;
+        expected.tissue.snr = 9.0;
+        assert_eq!(parsed, expected);
+    }
+
+    #[test]
+    fn bad_addresses_name_the_field_and_the_nearest_word() {
+        for (address, wanted) in [
+            ("neuralink-n1", "doesn't start with `sim:`"),
+            ("sim:neuralink", "Try: neuralink-n1"),
+            ("sim:neuralink-n1,electrode=3", "Try: electrodes"),
+            ("sim:neuralink-n1,electrodes=0", "field `electrodes`: a value of 0. Legal: 1 to 65536"),
+            ("sim:neuralink-n1,electrodes=65537", "Legal: 1 to 65536"),
+            ("sim:neuralink-n1,electrodes=1.5", "a whole number"),
+            ("sim:neuralink-n1,electrodes=many", "`many` is not a number"),
+            ("sim:neuralink-n1,seconds=0", "field `seconds`"),
+            ("sim:neuralink-n1,seconds=NaN", "field `seconds`"),
+            ("sim:neuralink-n1,seconds=0.01,kind=counts,width_ms=20", "hold no whole frame"),
+            ("sim:neuralink-n1,width_ms=3", "whole in mHz"),
+            ("sim:neuralink-n1@0", "field `sample_rate_hz`"),
+            ("sim:neuralink-n1@1e9", "Legal: 5000 to 100000"),
+            ("sim:neuralink-n1@20000,kind=counts", "width_ms"),
+            ("sim:neuralink-n1,kind=count", "Try: counts"),
+            ("sim:neuralink-n1,task=centre-out", "Try: center-out"),
+            ("sim:neuralink-n1,seed=-1", "field `seed`"),
+            ("sim:neuralink-n1,seed=1,seed=2", "twice"),
+            ("sim:neuralink-n1,empty=0.7,double=0.7", "add to more than 1"),
+            ("sim:neuralink-n1,", "is not key=value"),
+            ("sim:neuralink-n1,bits=4", "`bits` is unknown"),
+        ] {
+            let message = message(address);
+            assert!(message.contains(wanted), "{address} gave: {message}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            rng_seed: proptest::test_runner::RngSeed::Fixed(1),
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn any_text_gives_settings_or_an_error(text in ".{0,60}", key in "[a-z_]{0,12}", value in ".{0,12}") {
+            let known = NUMBERS[value.len() % NUMBERS.len()].key;
+            for address in [
+                text.clone(),
+                format!("sim:{text}"),
+                format!("sim:neuralink-n1,{text}"),
+                format!("sim:neuralink-n1@{value},{key}={value}"),
+                format!("sim:neuralink-n1,{known}={value}"),
+            ] {
+                if let Ok(settings) = Settings::parse(&address) {
+                    prop_assert!(settings.check("again").is_ok());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! A simulated user: neurons that fire for an intended velocity, and electrodes that hear them.
+//!
+//! In: [`Settings`], and either a scripted task ([`open`]: a recording with ground truth) or an intended
+//! velocity before each block ([`Simulator::intend`]: a closed loop). Out: blocks of broadband or of
+//! counts. Guarantees that the same settings and intended velocities give the same samples however blocks
+//! are cut, that the spikes are the same for both kinds, and that `read` allocates nothing. Everything it
+//! gives is synthetic and says so.
+//!
+//! The defaults were chosen by what independent linear decoders find (seeds 1, 2, 3; all synthetic). Counts
+//! of 150 electrodes in 50 ms, Wiener filter with 10 bins, 9 minutes of training: velocity R² 0.87, 0.84,
+//! 0.82, where a recording of 150 units from motor cortex gave 0.81. Broadband of 1,024 electrodes at
+//! 300–5,000 Hz, crossings of −4.5 × MAD noise in 20 ms, 5 bins, 12 s of training: 0.82, 0.87, 0.82. What
+//! they leave out: neurons that are tuned to something else, correlated variability, and any change of the
+//! signal over time.
+
+mod address;
+mod broadband;
+mod intended;
+mod lanes;
+mod neurons;
+mod script;
+mod settings;
+mod task;
+mod waveform;
+
+#[cfg(test)]
+mod tests;
+
+pub use address::ADDRESS_PREFIX;
+pub use neurons::Neuron;
+pub use script::open;
+pub use settings::{Settings, Tissue};
+pub use task::Task;
+
+use super::{ReadOutcome, SampleSource};
+use crate::block::{BLOCK_FRAMES_MAX, Block, BlockHeader, Payload, StreamInfo, StreamKind};
+use crate::error::Error;
+use crate::time::{SampleIndex, SampleRate};
+use broadband::Broadband;
+use intended::Intended;
+use lanes::{Purpose, generator};
+use neurons::Population;
+use rand::RngExt;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+/// The body of a closed loop: set the intended velocity, read the next block, for as long as you like.
+///
+/// ```
+/// use efference::device::Profile;
+/// use efference::sources::SampleSource;
+/// use efference::sources::simulator::{Settings, Simulator};
+///
+/// let mut settings = Settings::new(Profile::named("neuralink-n1").unwrap());
+/// settings.electrodes = 32;
+/// let mut simulator = Simulator::new(&settings).unwrap();
+/// let mut block = simulator.new_block();
+/// simulator.intend([0.2, 0.0]);
+/// simulator.read(&mut block).unwrap();
+/// assert_eq!(block.header.n_frames, 20); // a millisecond at 19,531 Hz
+/// assert!(simulator.info().synthetic);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Simulator {
+    body: Body,
+    held: [f64; 2],
+}
+
+impl Simulator {
+    /// A user at rest.
+    ///
+    /// # Errors
+    /// If the settings are not legal; see [`Settings::check`].
+    pub fn new(settings: &Settings) -> Result<Self, Error> {
+        Ok(Simulator { body: Body::new(settings)?, held: [0.0; 2] })
+    }
+
+    /// Intends the velocity `[x, y]` in m/s, from the next millisecond that isn't simulated yet until the
+    /// next call. Speeds over twice [`Tissue::speed_full`] count as that, what is not finite as rest.
+    pub fn intend(&mut self, velocity: [f64; 2]) {
+        self.held = velocity.map(|v| v / self.body.speed_full);
+    }
+
+    /// The movement that a healthy arm would be making at the end of the last block, m/s: the intended
+    /// velocity of [`Tissue::lag_max_ms`] ago, which every neuron leads by its own lag.
+    pub fn movement(&self) -> [f64; 2] {
+        let velocity = self.body.intended.before(self.body.lag_max_ms);
+        velocity.map(|v| f64::from(v) * self.body.speed_full)
+    }
+
+    /// Electrodes that are not dead.
+    pub fn alive(&self) -> usize {
+        self.body.alive.iter().filter(|&&alive| alive).count()
+    }
+
+    /// Ground truth: whether each electrode is alive.
+    pub fn alive_electrodes(&self) -> &[bool] {
+        &self.body.alive
+    }
+
+    /// Ground truth: every neuron, in the order of electrodes.
+    pub fn neurons(&self) -> &[Neuron] {
+        &self.body.neurons
+    }
+}
+
+impl SampleSource for Simulator {
+    fn info(&self) -> &StreamInfo {
+        &self.body.info
+    }
+
+    /// A closed loop has no end.
+    fn n_frames(&self) -> Option<u64> {
+        None
+    }
+
+    fn read(&mut self, block: &mut Block) -> Result<ReadOutcome, Error> {
+        let held = self.held;
+        self.body.read(block, u64::MAX, |_| held)?;
+        Ok(ReadOutcome::Block)
+    }
+}
+
+/// Tissue and electrodes, without a will of their own.
+#[derive(Clone, Debug)]
+struct Body {
+    info: StreamInfo,
+    alive: Vec<bool>,
+    neurons: Vec<Neuron>,
+    population: Population,
+    intended: Intended,
+    signal: Signal,
+    speed_full: f64,
+    lag_max_ms: u8,
+    block_frames: usize,
+    next_frame: u64,
+    next_tick: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Signal {
+    Broadband(Box<Broadband>),
+    Counts { width_ms: u64 },
+}
+
+impl Body {
+    fn new(settings: &Settings) -> Result<Self, Error> {
+        settings.check("simulator")?;
+        let n = settings.electrodes;
+        let mut rng = generator(settings.seed, Purpose::Tissue);
+        let alive = draw_alive(n, settings.tissue.dead, &mut rng);
+        let neurons = draw_neurons(&settings.tissue, &alive, &mut rng);
+        let lag_max_ms = settings.tissue.lag_max_ms;
+        let population = Population::new(&neurons, lag_max_ms, generator(settings.seed, Purpose::Spikes));
+        let sample_rate = SampleRate::new(settings.frames_hz(), "simulator")?;
+        let about_1_ms = (settings.frames_hz() * 1e-3).round().clamp(1.0, BLOCK_FRAMES_MAX as f64);
+        let (signal, uv_per_count) = match settings.kind {
+            StreamKind::Broadband => {
+                let noise = generator(settings.seed, Purpose::Noise);
+                let broadband = Broadband::new(settings, &neurons, &alive, noise);
+                (Signal::Broadband(Box::new(broadband)), Some(settings.profile.uv_per_count.value))
+            }
+            StreamKind::Counts => (Signal::Counts { width_ms: u64::from(settings.width_ms) }, None),
+        };
+        Ok(Body {
+            info: StreamInfo {
+                kind: settings.kind,
+                sample_rate,
+                uv_per_count,
+                channels: (1..=n).map(|electrode| format!("e{electrode:05}")).collect(),
+                synthetic: true,
+            },
+            alive,
+            neurons,
+            population,
+            intended: Intended::new(),
+            signal,
+            speed_full: settings.tissue.speed_full,
+            lag_max_ms: lag_max_ms as u8,
+            block_frames: settings.block_frames.unwrap_or(about_1_ms as usize),
+            next_frame: 0,
+            next_tick: 0,
+        })
+    }
+
+    /// Fills `block` with at most `frames_max` frames; `velocity` gives the intended one of a
+    /// millisecond as a fraction of full speed.
+    fn read(
+        &mut self,
+        block: &mut Block,
+        frames_max: u64,
+        velocity: impl Fn(u64) -> [f64; 2],
+    ) -> Result<(), Error> {
+        let n_channels = self.info.n_channels();
+        let n_frames = (self.block_frames as u64).min(frames_max) as usize;
+        let room = BLOCK_FRAMES_MAX * n_channels;
+        match (&mut self.signal, &mut block.payload) {
+            (Signal::Broadband(broadband), Payload::Int16(out)) if out.len() == room => {
+                let millihertz = self.info.sample_rate.millihertz();
+                let end = self.next_frame + n_frames as u64;
+                while self.next_tick * millihertz < end * TICK_MILLIHERTZ {
+                    self.intended.push(velocity(self.next_tick));
+                    self.population.tick(self.next_tick, &self.intended, |neuron, at_us| {
+                        broadband.push(neuron, frame_at(at_us, millihertz));
+                    });
+                    self.next_tick += 1;
+                }
+                broadband.fill(self.next_frame, n_frames, &mut out[..n_frames * n_channels]);
+            }
+            (Signal::Counts { width_ms }, Payload::Counts(out)) if out.len() == room => {
+                for frame in out[..n_frames * n_channels].chunks_exact_mut(n_channels) {
+                    frame.fill(0);
+                    for _ in 0..*width_ms {
+                        self.intended.push(velocity(self.next_tick));
+                        self.population.tick(self.next_tick, &self.intended, |neuron, _| {
+                            // At most two neurons at 500 spikes a second: no frame fills 16 bits.
+                            frame[self.neurons[neuron].electrode] += 1;
+                        });
+                        self.next_tick += 1;
+                    }
+                }
+            }
+            _ => {
+                return Err(Error::usage("simulator", "a block of another payload or width")
+                    .legal("a block made by the simulator's own new_block"));
+            }
+        }
+        block.header = BlockHeader {
+            first_sample: SampleIndex(self.next_frame),
+            n_frames: n_frames as u32,
+            lost_frames: 0,
+            starts_segment: self.next_frame == 0,
+        };
+        self.next_frame += n_frames as u64;
+        Ok(())
+    }
+}
+
+fn draw_alive(n: usize, dead: f64, rng: &mut Xoshiro256PlusPlus) -> Vec<bool> {
+    (0..n).map(|_| rng.random::<f64>() >= dead).collect()
+}
+
+fn draw_neurons(tissue: &Tissue, alive: &[bool], rng: &mut Xoshiro256PlusPlus) -> Vec<Neuron> {
+    let mut neurons = Vec::new();
+    for electrode in (0..alive.len()).filter(|&electrode| alive[electrode]) {
+        let place: f64 = rng.random();
+        let n = if place < tissue.empty {
+            0
+        } else if place < tissue.empty + tissue.double {
+            2
+        } else {
+            1
+        };
+        for _ in 0..n {
+            neurons.push(Neuron::draw(tissue, electrode, waveform::N_SHAPES, rng));
+        }
+    }
+    neurons
+}
+
+/// The frame in which a time of `at_us` falls.
+fn frame_at(at_us: u64, millihertz: u64) -> u64 {
+    (u128::from(at_us) * u128::from(millihertz) / 1_000_000_000) as u64
+}
+
+/// Ticks a second, in millihertz.
+const TICK_MILLIHERTZ: u64 = 1_000_000;

@@ -1,0 +1,286 @@
+//! What crosses the simulator's files: blocks, seeds, statistics of the signal, recoverable tuning.
+
+use super::neurons::Neuron;
+use super::*;
+use crate::device::Profile;
+use crate::recording::Truth;
+use proptest::prelude::*;
+
+/// Settings for `n` electrodes of the profile with 10 bits and groups of 16.
+fn settings(n: usize) -> Settings {
+    let mut settings = Settings::new(Profile::named("neuralink-n1").expect("shipped"));
+    settings.electrodes = n;
+    settings
+}
+
+/// A tissue of spikes alone: no noise to speak of, one neuron on every electrode.
+fn only_spikes(n: usize) -> Settings {
+    let mut settings = settings(n);
+    settings.tissue = Tissue {
+        noise_uv: 1.0,
+        snr: 100.0,
+        common_uv: 0.0,
+        drift_uv: 0.0,
+        mains_uv: 0.0,
+        dead: 0.0,
+        empty: 0.0,
+        double: 0.0,
+        ..Tissue::default()
+    };
+    settings
+}
+
+/// `n_frames` frames one after another; the intended velocity turns, so that it matters when it was set.
+fn samples(settings: &Settings, n_frames: usize) -> Vec<i32> {
+    let mut body = Body::new(settings).expect("legal");
+    let mut block = Simulator { body: body.clone(), held: [0.0; 2] }.new_block();
+    let mut all = Vec::new();
+    while (body.next_frame as usize) < n_frames {
+        let left = n_frames as u64 - body.next_frame;
+        body.read(&mut block, left, |ms| [(ms as f64 / 50.0).cos(), (ms as f64 / 50.0).sin()])
+            .expect("own block");
+        let n = block.header.n_frames as usize * settings.electrodes;
+        match &block.payload {
+            Payload::Int16(values) => all.extend(values[..n].iter().map(|&v| i32::from(v))),
+            Payload::Counts(values) => all.extend(values[..n].iter().map(|&v| i32::from(v))),
+            Payload::Float32(_) => unreachable!("the simulator gives integers"),
+        }
+    }
+    all
+}
+
+fn column(all: &[i32], n_channels: usize, channel: usize) -> Vec<f64> {
+    all.iter().skip(channel).step_by(n_channels).map(|&v| f64::from(v)).collect()
+}
+
+fn covariance(a: &[f64], b: &[f64]) -> f64 {
+    let n = a.len() as f64;
+    let (ma, mb) = (a.iter().sum::<f64>() / n, b.iter().sum::<f64>() / n);
+    a.iter().zip(b).map(|(a, b)| (a - ma) * (b - mb)).sum::<f64>() / n
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_same_seed_gives_the_same_samples_in_any_blocks(
+        seed in any::<u64>(), n in 1usize..70, a in 1usize..=64, b in 1usize..=64, counts in any::<bool>()
+    ) {
+        let mut settings = settings(n);
+        settings.seed = seed;
+        settings.kind = if counts { StreamKind::Counts } else { StreamKind::Broadband };
+        settings.block_frames = Some(a);
+        let first = samples(&settings, 700);
+        settings.block_frames = Some(b);
+        prop_assert!(first == samples(&settings, 700)); // prop_assert_eq would print thousands of samples
+    }
+}
+
+#[test]
+fn other_seeds_give_other_samples() {
+    for kind in [StreamKind::Broadband, StreamKind::Counts] {
+        let mut one = settings(32);
+        one.kind = kind;
+        let mut two = one.clone();
+        two.seed = 2;
+        assert_ne!(samples(&one, 500), samples(&two, 500));
+    }
+}
+
+#[test]
+fn samples_saturate_at_the_rails_of_the_bits() {
+    let mut loud = settings(32);
+    loud.tissue.noise_uv = 400.0;
+    let all = samples(&loud, 20_000);
+    assert_eq!((all.iter().min(), all.iter().max()), (Some(&-512), Some(&511)));
+}
+
+#[test]
+fn dead_electrodes_are_flat_and_live_ones_are_not() {
+    let mut half = settings(200);
+    half.tissue.dead = 0.5;
+    let simulator = Simulator::new(&half).expect("legal");
+    assert!((70..130).contains(&simulator.alive()), "{} alive", simulator.alive());
+    let all = samples(&half, 2_000);
+    for (channel, &alive) in simulator.alive_electrodes().iter().enumerate() {
+        assert_eq!(column(&all, 200, channel).iter().any(|&v| v != 0.0), alive, "channel {channel}");
+    }
+}
+
+#[test]
+fn noise_has_the_asked_deviations_and_a_group_shares_its_part() {
+    let mut quiet = settings(32);
+    quiet.tissue =
+        Tissue { drift_uv: 0.0, mains_uv: 0.0, dead: 0.0, empty: 1.0, double: 0.0, ..quiet.tissue };
+    let all = samples(&quiet, 100_000);
+    let channels: Vec<Vec<f64>> = (0..32).map(|c| column(&all, 32, c)).collect();
+    let mean = |pairs: &[(usize, usize)]| {
+        pairs.iter().map(|&(a, b)| covariance(&channels[a], &channels[b])).sum::<f64>() / pairs.len() as f64
+    };
+    let own = mean(&(0..32).map(|c| (c, c)).collect::<Vec<_>>());
+    // 8² of its own, 4² shared, 1/12 from rounding; the couplings spread by 10 %.
+    assert!((own - 80.1).abs() < 2.5, "{own} µV²");
+    let within = mean(&[(0, 1), (2, 13), (5, 9), (16, 31), (20, 25)]);
+    let between = mean(&[(0, 16), (3, 20), (15, 17), (9, 31)]);
+    assert!((within - 16.0).abs() < 2.0, "{within} µV²");
+    assert!(between.abs() < 0.5, "{between} µV²");
+}
+
+#[test]
+fn drift_is_slow_and_mains_is_at_its_frequency() {
+    let mut hum = settings(1);
+    hum.tissue =
+        Tissue { noise_uv: 0.0, common_uv: 0.0, drift_uv: 0.0, mains_uv: 100.0, dead: 0.0, ..hum.tissue };
+    let trace = column(&samples(&hum, 19_531), 1, 0);
+    let rises = trace.windows(2).filter(|w| w[0] < 0.0 && w[1] >= 0.0).count();
+    assert!((49..=50).contains(&rises), "{rises} in a second");
+    hum.tissue.mains_uv = 0.0;
+    hum.tissue.drift_uv = 50.0;
+    let trace = column(&samples(&hum, 20 * 19_531), 1, 0);
+    let deviation = covariance(&trace, &trace).sqrt();
+    assert!((30.0..75.0).contains(&deviation), "{deviation} µV");
+    let (now, later) = (&trace[..trace.len() - 20], &trace[20..]);
+    assert!(covariance(now, later) > 0.99 * covariance(&trace, &trace), "it changes little in a millisecond");
+}
+
+#[test]
+fn broadband_holds_the_spikes_that_counts_count() {
+    let n = 48;
+    let broadband = only_spikes(n);
+    let counts = Settings { kind: StreamKind::Counts, ..broadband.clone() };
+    let seconds = 5;
+    let simulator = Simulator::new(&broadband).expect("legal");
+    let traces = samples(&broadband, seconds * 19_531);
+    let counted = samples(&counts, seconds * 1_000);
+    let trough =
+        |e: usize| simulator.neurons().iter().find(|n| n.electrode == e).map_or(0.0, |n| n.trough_uv);
+    let mut compared = 0;
+    for e in 1..n - 1 {
+        let limit = -0.5 * trough(e).min(511.0);
+        if trough(e - 1).max(trough(e + 1)) * 0.25 > 0.8 * -limit {
+            continue; // It hears a neighbour as loud as its own neuron.
+        }
+        let trace = column(&traces, n, e);
+        let crossings = trace.windows(2).filter(|w| w[0] > limit && w[1] <= limit).count();
+        let spikes: f64 = column(&counted, n, e).iter().sum();
+        assert!(
+            (crossings as f64 - spikes).abs() <= 1.0,
+            "electrode {e}: {crossings} crossings, {spikes} spikes"
+        );
+        compared += 1;
+    }
+    assert!(compared > n / 2);
+}
+
+#[test]
+fn regression_of_counts_on_velocity_finds_the_preferred_directions() {
+    let address = "sim:neuralink-n1,electrodes=60,kind=counts,width_ms=20,seconds=600,seed=5,modulation=0.8";
+    let settings = Settings::parse(address).expect("legal");
+    let simulator = Simulator::new(&settings).expect("legal");
+    let mut recording = open(address).expect("legal");
+    let Truth::Kinematics(kinematics) = &recording.truth else { panic!("no kinematics") };
+    let mut block = recording.source.new_block();
+    let mut all = Vec::new();
+    while recording.source.read(&mut block).expect("own block") == ReadOutcome::Block {
+        let Payload::Counts(values) = &block.payload else { panic!("no counts") };
+        all.extend(values[..block.header.n_frames as usize * 60].iter().map(|&v| i32::from(v)));
+    }
+    let mut compared = 0;
+    for (i, neuron) in simulator.neurons().iter().enumerate() {
+        let shared = simulator.neurons().iter().filter(|n| n.electrode == neuron.electrode).count() > 1;
+        if shared || neuron.modulation_hz < 4.0 {
+            continue;
+        }
+        let counts = column(&all, 60, neuron.electrode);
+        // The middle of the bin, and the neuron's own lead over the movement.
+        let rows: Vec<usize> =
+            (0..counts.len()).map(|bin| (bin * 20 + 10 + neuron.lag_ms as usize).min(599_999)).collect();
+        let axis = |a: usize| rows.iter().map(|&row| kinematics.velocity[[row, a]]).collect::<Vec<f64>>();
+        let (x, y) = (axis(0), axis(1));
+        let (xx, xy, yy) = (covariance(&x, &x), covariance(&x, &y), covariance(&y, &y));
+        let (cx, cy) = (covariance(&counts, &x), covariance(&counts, &y));
+        let determinant = xx * yy - xy * xy;
+        let (gx, gy) = ((cx * yy - cy * xy) / determinant, (cy * xx - cx * xy) / determinant);
+        let off = (gy.atan2(gx) - neuron.preferred).sin().atan2((gy.atan2(gx) - neuron.preferred).cos());
+        assert!(off.abs() < 0.25, "neuron {i}: off by {off} rad, {neuron:?}");
+        // Spikes a bin per m/s to spikes a second at full speed; less where the rate is cut off at 0.
+        if neuron.modulation_hz < 0.9 * neuron.rate_hz {
+            let depth = gx.hypot(gy) / 0.02 * 0.3;
+            assert!((depth / neuron.modulation_hz - 1.0).abs() < 0.25, "neuron {i}: {depth}, {neuron:?}");
+        }
+        compared += 1;
+    }
+    assert!(compared >= 10, "{compared} neurons compared");
+}
+
+#[test]
+fn movement_follows_the_intended_velocity_after_the_longest_lag() {
+    let mut settings = settings(4);
+    settings.kind = StreamKind::Counts;
+    let mut simulator = Simulator::new(&settings).expect("legal");
+    let mut block = simulator.new_block();
+    simulator.intend([0.1, -0.2]);
+    for _ in 0..100 {
+        simulator.read(&mut block).expect("own block");
+        assert_eq!(simulator.movement(), [0.0, 0.0]);
+    }
+    simulator.read(&mut block).expect("own block");
+    let [x, y] = simulator.movement();
+    assert!((x - 0.1).abs() < 1e-6 && (y + 0.2).abs() < 1e-6);
+}
+
+#[test]
+fn a_recording_ends_where_it_said_and_tells_what_it_is() {
+    let mut recording = open("sim:blackrock-utah,seconds=0.2503,electrodes=5,seed=9").expect("legal");
+    let mut block = recording.source.new_block();
+    let mut frames = 0;
+    while recording.source.read(&mut block).expect("own block") == ReadOutcome::Block {
+        assert_eq!(block.header.first_sample.0, frames);
+        assert_eq!(block.header.starts_segment, frames == 0);
+        frames += u64::from(block.header.n_frames);
+    }
+    assert_eq!((frames, recording.source.n_frames()), (7_509, Some(7_509)));
+    let Truth::Kinematics(kinematics) = &recording.truth else { panic!("no kinematics") };
+    assert_eq!(kinematics.velocity.dim(), (251, 2));
+    assert!(recording.about.synthetic && recording.source.info().synthetic);
+    assert!(recording.about.notes[0].contains("seed 9"));
+    let error = recording.source.read(&mut Block::int16(4)).expect("it is over");
+    assert_eq!(error, ReadOutcome::End);
+    let mut other = open("sim:blackrock-utah,electrodes=5").expect("legal");
+    assert!(other.source.read(&mut Block::int16(4)).is_err());
+    assert!(other.source.read(&mut Block::counts(5)).is_err());
+}
+
+#[test]
+fn reading_takes_no_memory() {
+    for kind in [StreamKind::Broadband, StreamKind::Counts] {
+        let mut settings = settings(100);
+        settings.kind = kind;
+        settings.tissue.rate_hz = 60.0;
+        let mut simulator = Simulator::new(&settings).expect("legal");
+        let mut block = simulator.new_block();
+        let taken = allocation_counter::measure(|| {
+            for k in 0..2_000 {
+                simulator.intend([0.3 * (f64::from(k) / 100.0).sin(), 0.1]);
+                simulator.read(&mut block).expect("own block");
+            }
+        });
+        assert_eq!(taken.count_total, 0, "{kind:?}");
+    }
+}
+
+#[test]
+fn silent_channels_are_those_that_never_fire() {
+    let recording = open("sim:neuralink-n1,electrodes=64,kind=counts,seconds=1,empty=0.5").expect("legal");
+    let settings = Settings::parse("sim:neuralink-n1,electrodes=64,empty=0.5").expect("legal");
+    let simulator = Simulator::new(&settings).expect("legal");
+    let hears = |e: usize| simulator.neurons().iter().any(|n: &Neuron| n.electrode == e);
+    let expected: Vec<&String> =
+        (0..64).filter(|&e| !hears(e)).map(|e| &simulator.info().channels[e]).collect();
+    assert!(!expected.is_empty());
+    assert_eq!(recording.about.silent_channels.iter().collect::<Vec<_>>(), expected);
+}
