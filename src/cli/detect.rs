@@ -49,7 +49,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<(), Error> {
             .legal("a broadband recording")
             .hint("`efference inspect` says what a recording holds"));
     }
-    let config = args.settings.config(None)?.check_for(&info, recording.bin_width_ms(), &place)?;
+    let config = recording.settle(args.settings.config(None)?, &place)?;
     let truth = args.truth.as_deref().map(|path| read_truth(path, info.n_channels())).transpose()?;
     let thresholds = train::calibrate(&mut *args.source.open()?.source, &config)?;
     let (detections, n_frames) = crossings(recording.source, &config, &info, &thresholds)?;

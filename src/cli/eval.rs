@@ -144,7 +144,7 @@ fn evaluate(run: &Run, file: &Path) -> Result<Outcome, Error> {
     }
     let recording = source.open()?;
     let info = recording.source.info().clone();
-    let config = config.check_for(&info, recording.bin_width_ms(), &place)?;
+    let config = recording.settle(config, &place)?;
     let n_bins = run::n_bins(&recording, &config)?;
     let (train, test) = (train.within(n_bins, &place)?, test.within(n_bins, &place)?);
     if train.start < test.end && test.start < train.end {

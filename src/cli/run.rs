@@ -7,10 +7,10 @@ use efference::config::Config;
 use efference::intents::{Action, Intent};
 use efference::model::{Model, ModelAbout, OutputAbout, Provenance, StreamAbout};
 use efference::pipeline::{Event, Pipeline, Stage};
-use efference::recording::{Recording, Truth};
+use efference::recording::Recording;
 use efference::score::Score;
 use efference::sources::ReadOutcome;
-use efference::train::{self, Dataset, Movement, Targets};
+use efference::train::{self, Dataset, Targets};
 use efference::{Error, binning::BinSchedule};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
@@ -144,7 +144,7 @@ pub(crate) fn replay(
     let mut pipeline =
         Pipeline::new(&model.about.config, &info, &model.thresholds, Some(model.decoder.clone()))?;
     let schedule = *pipeline.schedule();
-    let truth = truth_of(&recording.truth, &schedule, range.end);
+    let truth = Targets::of(&recording.truth, &schedule, range.end as usize);
     let last_frame = schedule.edge(range.end);
     let bar = progress::bar("replaying", last_frame.0);
     let mut block = recording.source.new_block();
@@ -177,34 +177,9 @@ pub(crate) fn replay(
         }
     }
     bar.finish_and_clear();
-    let score = truth.as_ref().map(|truth| score(truth, &intents)).unwrap_or_default();
+    let decoded: Vec<(usize, Action)> =
+        intents.iter().map(|intent| (intent.bin as usize, intent.action)).collect();
+    let score = truth.as_ref().map(|truth| train::score_actions(truth, &decoded)).unwrap_or_default();
     let recording_seconds = end as f64 / info.sample_rate.hz();
     Ok(Replayed { score, recording_seconds, stages, lost_frames, intents, truth })
-}
-
-fn truth_of(truth: &Truth, schedule: &BinSchedule, n_bins: u64) -> Option<Targets> {
-    match truth {
-        Truth::None => None,
-        Truth::Kinematics(kinematics) => {
-            Some(Targets::Movement(Movement::binned(kinematics, schedule, n_bins as usize)))
-        }
-        Truth::Classes(classes) => {
-            let trial = |bin: u64| (schedule.edge(bin).0 / classes.frames_per_trial) as usize;
-            let labels = (0..n_bins).map_while(|bin| classes.trials.get(trial(bin)).copied()).collect();
-            Some(Targets::Classes { labels, names: classes.names.clone() })
-        }
-    }
-}
-
-fn score(truth: &Targets, intents: &[Intent]) -> Score {
-    let n_labelled = match truth {
-        Targets::Movement(movement) => movement.velocity.nrows(),
-        Targets::Classes { labels, .. } => labels.len(),
-    };
-    let decoded: Vec<(usize, Action)> = intents
-        .iter()
-        .map(|intent| (intent.bin as usize, intent.action))
-        .filter(|(bin, _)| *bin < n_labelled)
-        .collect();
-    train::score_actions(truth, &decoded)
 }

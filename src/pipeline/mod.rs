@@ -128,8 +128,9 @@ impl Pipeline {
 
     /// Takes the next block; tells `on` what came of it.
     ///
-    /// Frames that the header says were lost, or that are missing between this block and the one before, are
-    /// counted in the bins that they belong to. A gap of more than [`GAP_BINS_MAX`] bins starts a segment.
+    /// Frames that are missing between the block before and this one are counted as lost in the bins that they
+    /// belong to; frames that came before are passed over, so that none counts twice. A gap of more than
+    /// [`GAP_BINS_MAX`] bins starts a segment.
     ///
     /// # Panics
     /// If the block is of another width or kind than the stream.
@@ -141,7 +142,7 @@ impl Pipeline {
             self.skip_lost(first, &mut on);
         }
         let n_frames = block.header.n_frames as usize;
-        let mut from = 0;
+        let mut from = (self.next_sample.0 - first.0).min(n_frames as u64) as usize;
         while from < n_frames {
             let open = (self.bins.end().0 - self.next_sample.0) as usize;
             let to = n_frames.min(from + open);

@@ -23,7 +23,9 @@ mod wav;
 pub use mapping::Mapping;
 pub use open::open;
 
+use crate::binning::BinSchedule;
 use crate::block::{StreamInfo, StreamKind};
+use crate::config::Config;
 use crate::error::Error;
 use crate::sources::SampleSource;
 use crate::time::{SampleIndex, SampleRate};
@@ -40,6 +42,25 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// The settings with the bin width that they leave open, if the recording can be cut that way.
+    ///
+    /// # Errors
+    /// As [`Config::check_for`]; trials that are not a whole number of bins.
+    pub fn settle(&self, config: Config, place: &str) -> Result<Config, Error> {
+        let info = self.source.info();
+        let config = config.check_for(info, self.bin_width_ms(), place)?;
+        if let Truth::Classes(classes) = &self.truth {
+            let bins = BinSchedule::new(info.sample_rate, config.bins.width_ms)?;
+            let trial = SampleIndex(classes.frames_per_trial);
+            if bins.edge(bins.bin_of(trial)) != trial {
+                return Err(Error::usage(place, format!("bins of {} ms", config.bins.width_ms))
+                    .field("bins.width_ms")
+                    .legal(format!("a whole part of a trial's {} ms", self.bin_width_ms())));
+            }
+        }
+        Ok(config)
+    }
+
     /// The bin width that this recording suggests, ms: a trial where it has trials, a frame where its frames
     /// are bins already (5 ms or longer), else the field's usual 20 ms.
     pub fn bin_width_ms(&self) -> f64 {

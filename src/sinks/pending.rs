@@ -41,11 +41,6 @@ impl PendingFile {
         self.writer.write_all(bytes).map_err(|error| Error::unwritable(&self.place, &error))
     }
 
-    /// Where it is written until it is finished, for libraries that want a path.
-    pub fn temporary_path(&self) -> &Path {
-        &self.pending.path
-    }
-
     /// Puts the file in its place.
     ///
     /// # Errors

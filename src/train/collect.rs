@@ -1,12 +1,12 @@
 //! A recording through the pipeline, to bins and to noise levels.
 
-use super::dataset::{Dataset, Movement, Targets};
+use super::dataset::{Dataset, Targets};
 use crate::block::{StreamInfo, StreamKind};
 use crate::config::Config;
 use crate::detect::NoiseEstimator;
 use crate::error::Error;
 use crate::pipeline::{Event, Pipeline};
-use crate::recording::{Recording, Truth};
+use crate::recording::Recording;
 use crate::sources::{ReadOutcome, SampleSource};
 use crate::time::SampleIndex;
 use ndarray::Array2;
@@ -48,20 +48,12 @@ pub fn collect(
     }
     let n_bins = whole.len();
     let features = Array2::from_shape_vec((n_bins, n_features), features).expect("bins have one width");
-    let targets = match &recording.truth {
-        Truth::Kinematics(kinematics) => Targets::Movement(Movement::binned(kinematics, &schedule, n_bins)),
-        Truth::Classes(classes) => {
-            let trial = |bin: usize| (schedule.edge(bin as u64).0 / classes.frames_per_trial) as usize;
-            let labels = (0..n_bins).map_while(|bin| classes.trials.get(trial(bin)).copied()).collect();
-            Targets::Classes { labels, names: classes.names.clone() }
-        }
-        Truth::None => {
-            return Err(Error::input(&recording.about.path, "it doesn't say what the subject did")
-                .field("kinematics")
-                .legal("a recording with position or velocity, or with classes of trials")
-                .hint("`efference inspect` shows what it holds; a mapping names the variables"));
-        }
-    };
+    let targets = Targets::of(&recording.truth, &schedule, n_bins).ok_or_else(|| {
+        Error::input(&recording.about.path, "it doesn't say what the subject did")
+            .field("kinematics")
+            .legal("a recording with position or velocity, or with classes of trials")
+            .hint("`efference inspect` shows what it holds; a mapping names the variables")
+    })?;
     Ok(Dataset { features, kinds: config.bins.features, starts_segment, whole, targets, rows: 0..n_bins })
 }
 

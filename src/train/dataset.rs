@@ -5,7 +5,7 @@ use crate::config::{DecoderConfig, Features};
 use crate::decode::{Decoder, Normaliser, Output};
 use crate::error::Error;
 use crate::intents::Action;
-use crate::recording::Kinematics;
+use crate::recording::{Kinematics, Truth};
 use crate::score::{self, PerAxis, Score};
 use crate::time::SampleIndex;
 use ndarray::{Array2, ArrayView1, Axis, s};
@@ -40,6 +40,32 @@ pub enum Targets {
         /// Names of the classes.
         names: Vec<String>,
     },
+}
+
+impl Targets {
+    /// What `truth` says of the first `n_bins` bins, or of fewer where it ends before; `None` where it says
+    /// nothing.
+    pub fn of(truth: &Truth, schedule: &BinSchedule, n_bins: usize) -> Option<Self> {
+        match truth {
+            Truth::None => None,
+            Truth::Kinematics(kinematics) => {
+                Some(Targets::Movement(Movement::binned(kinematics, schedule, n_bins)))
+            }
+            Truth::Classes(classes) => {
+                let trial = |bin: usize| (schedule.edge(bin as u64).0 / classes.frames_per_trial) as usize;
+                let labels = (0..n_bins).map_while(|bin| classes.trials.get(trial(bin)).copied()).collect();
+                Some(Targets::Classes { labels, names: classes.names.clone() })
+            }
+        }
+    }
+
+    /// Bins of which something is known.
+    pub fn n_bins(&self) -> usize {
+        match self {
+            Targets::Movement(movement) => movement.velocity.nrows(),
+            Targets::Classes { labels, .. } => labels.len(),
+        }
+    }
 }
 
 /// Movement in each bin.
@@ -92,17 +118,9 @@ impl Movement {
 }
 
 impl Dataset {
-    /// Bins that the targets cover.
-    pub fn n_labelled(&self) -> usize {
-        match &self.targets {
-            Targets::Movement(movement) => movement.velocity.nrows(),
-            Targets::Classes { labels, .. } => labels.len(),
-        }
-    }
-
     /// Rows to fit: those in range, labelled, with nothing lost.
     pub fn fit_rows(&self) -> Vec<usize> {
-        let end = self.rows.end.min(self.n_labelled());
+        let end = self.rows.end.min(self.targets.n_bins());
         (self.rows.start..end).filter(|&row| self.whole[row]).collect()
     }
 
@@ -117,7 +135,7 @@ impl Dataset {
     pub fn score(&self, decoder: &mut Decoder) -> Score {
         decoder.reset();
         let mut decoded = Vec::new();
-        for row in 0..self.rows.end.min(self.n_labelled()) {
+        for row in 0..self.rows.end.min(self.targets.n_bins()) {
             let action = decoder.decode(&self.bin(row)).action;
             if self.rows.contains(&row) {
                 decoded.push((row, action));
@@ -189,8 +207,10 @@ impl Dataset {
     }
 }
 
-/// Scores what was decoded in given bins.
+/// Scores what was decoded in given bins; those of which nothing is known don't count.
 pub fn score_actions(targets: &Targets, decoded: &[(usize, Action)]) -> Score {
+    let known = decoded.iter().filter(|(bin, _)| *bin < targets.n_bins());
+    let decoded: Vec<(usize, Action)> = known.copied().collect();
     let n_scored = decoded.len();
     match targets {
         Targets::Movement(movement) if n_scored > 0 => {

@@ -13,12 +13,12 @@
 
 use super::cross_validation::{folds, least_loss};
 use super::dataset::{Dataset, Movement};
-use super::ridge::gram_of;
+use super::ridge::{gram_of, solve_positive};
 use crate::config::DecoderConfig;
 use crate::decode::Weights;
 use crate::error::Error;
 use faer::prelude::Solve;
-use faer::{Mat, MatRef, Side};
+use faer::{Mat, MatRef};
 use ndarray::{Array2, ArrayView2};
 
 /// A fitted filter over the kept features.
@@ -84,7 +84,7 @@ fn singular(place: &str) -> Error {
 /// Rows whose neighbours from one before the trail to the lead are in the same segment, in range and whole.
 fn windows(data: &Dataset, config: &DecoderConfig) -> Vec<usize> {
     let history = data.history();
-    let end = data.rows.end.min(data.n_labelled());
+    let end = data.rows.end.min(data.targets.n_bins());
     let usable = |&row: &usize| {
         let ahead = row + config.lead_bins;
         let reach = config.lead_bins + config.trail_bins + 1;
@@ -198,7 +198,7 @@ impl<'a> Problem<'a> {
         let q = shrunk_covariance(left.as_ref());
         let c = cd.subrows(0, n_states).transpose().to_owned();
         // N = CᵀQ⁻¹, G = NC and the fixed point of P.
-        let n = q.llt(Side::Lower).ok()?.solve(&c).transpose().to_owned();
+        let n = solve_positive(q.as_ref(), c.as_ref())?.transpose().to_owned();
         let g = &n * &c;
         let p = steady_state(a.as_ref(), w.as_ref(), g.as_ref())?;
         let gain = &p * &n;
@@ -285,7 +285,7 @@ fn least_squares(x: MatRef<'_, f64>, y: MatRef<'_, f64>, ridge: f64) -> Option<M
     for i in 0..gram.ncols() {
         gram[(i, i)] += ridge;
     }
-    Some(gram.llt(Side::Lower).ok()?.solve(x.transpose() * y))
+    solve_positive(gram.as_ref(), (x.transpose() * y).as_ref())
 }
 
 /// Covariance of zero-mean rows, its off-diagonal shrunk by columns / (columns + rows): with fewer rows than

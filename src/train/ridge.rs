@@ -125,7 +125,7 @@ impl<'a> Normal<'a> {
                 b[(column, output)] -= n as f64 * self.x_mean[column] * self.y_mean[output];
             }
         }
-        regular(a.llt(Side::Lower).ok()?.solve(b))
+        solve_positive(a.as_ref(), b.as_ref())
     }
 
     fn solve_dual(&self, strength: f64) -> Option<Mat<f64>> {
@@ -146,7 +146,7 @@ impl<'a> Normal<'a> {
             a[(column, column)] += strength;
         }
         let b = Mat::from_fn(n, m, |row, output| self.y[(rows[row], output)] - self.y_mean[output]);
-        let alpha = regular(a.llt(Side::Lower).ok()?.solve(b))?;
+        let alpha = solve_positive(a.as_ref(), b.as_ref())?;
         let mut coefficients = Mat::zeros(self.x.ncols(), m);
         let mut at = 0;
         for rows in &self.rows {
@@ -174,10 +174,18 @@ pub(super) fn gram_of(x: MatRef<'_, f64>) -> Mat<f64> {
     gram
 }
 
-fn regular(solution: Mat<f64>) -> Option<Mat<f64>> {
-    let finite = (0..solution.ncols()).all(|j| solution.col(j).iter().all(|value| value.is_finite()));
-    finite.then_some(solution)
+/// A⁻¹B by Cholesky; `None` where A is not positive definite, or so nearly singular that rounding decides.
+pub(super) fn solve_positive(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Option<Mat<f64>> {
+    let cholesky = a.llt(Side::Lower).ok()?;
+    let pivots = (0..a.ncols()).map(|i| cholesky.L()[(i, i)].powi(2));
+    let (least, most) = pivots
+        .fold((f64::INFINITY, 0.0), |(least, most): (f64, f64), pivot| (least.min(pivot), most.max(pivot)));
+    let regular = least > PIVOT_SHARE_MIN * most;
+    regular.then(|| cholesky.solve(b))
 }
+
+/// The least pivot over the greatest; below this, a column is a copy of others up to rounding.
+const PIVOT_SHARE_MIN: f64 = 1e-13;
 
 fn mean_of(x: MatRef<'_, f64>, rows: &[Range<usize>]) -> Vec<f64> {
     let n: usize = rows.iter().map(Range::len).sum();
