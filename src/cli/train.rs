@@ -6,6 +6,7 @@ use crate::cli::source::SourceArgs;
 use crate::cli::{say, say_json, table};
 use efference::Error;
 use efference::config::{Config, DecoderKind, NormaliserKind, RidgeShape};
+use efference::recording::Truth;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -21,7 +22,7 @@ range is fitted, and the score of its last fifth comes from a fit on the rest of
 pub(crate) struct TrainArgs {
     #[command(flatten)]
     source: SourceArgs,
-    /// The family of decoders
+    /// The family of decoders [default: wiener; lda for a recording of classes]
     #[arg(long, value_enum)]
     decoder: Option<DecoderKind>,
     /// Bins to fit, half open: A..B, A.. or ..B
@@ -93,12 +94,12 @@ impl SettingsArgs {
 
 pub(crate) fn run(args: &TrainArgs) -> Result<(), Error> {
     let recording = args.source.open()?;
-    let info = recording.source.info().clone();
-    let config = args.settings.config(args.decoder)?.check_for(
-        &info,
-        recording.bin_width_ms(),
-        &args.source.name(),
-    )?;
+    let mut config = args.settings.config(args.decoder)?;
+    let chosen = args.decoder.is_some() || args.settings.config.is_some();
+    if !chosen && matches!(recording.truth, Truth::Classes(_)) {
+        config.decoder.kind = DecoderKind::Lda;
+    }
+    let config = recording.settle(config, &args.source.name())?;
     let n_bins = run::n_bins(&recording, &config)?;
     if let Some(note) = silent(&recording.about.silent_channels) {
         eprintln!("note: {note}");
