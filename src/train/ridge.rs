@@ -32,12 +32,13 @@ pub(super) fn fit(
     n_scored: usize,
 ) -> Option<Ridge> {
     let n = x.nrows();
-    let normal = Normal::new(x, y);
+    let parts = folds(n, n_folds);
+    let (normal, grams) = Normal::new(x, y, &parts);
     let strength = if let [only] = strengths {
         *only
     } else {
-        let parts = folds(n, n_folds);
-        let without: Vec<Normal<'_>> = parts.iter().map(|part| normal.without(part.clone())).collect();
+        let without: Vec<Normal<'_>> =
+            parts.iter().zip(&grams).map(|(part, gram)| normal.without(part.clone(), gram)).collect();
         least_loss(strengths, START_SHARE * n as f64, |strength| {
             let losses = parts.iter().zip(&without).map(|(part, normal)| {
                 let Some(fit) = normal.solve(strength) else { return f64::INFINITY };
@@ -69,24 +70,26 @@ struct Normal<'a> {
 type Solution = (Mat<f64>, Vec<f64>);
 
 impl<'a> Normal<'a> {
-    fn new(x: MatRef<'a, f64>, y: MatRef<'a, f64>) -> Self {
+    /// For all rows, and each part's own XᵀX; there are none in the dual form, which picks rows and columns of
+    /// the one XXᵀ.
+    fn new(x: MatRef<'a, f64>, y: MatRef<'a, f64>, parts: &[Range<usize>]) -> (Self, Vec<Option<Mat<f64>>>) {
         let dual = x.ncols() > x.nrows();
-        let gram = if dual { gram_of(x.transpose()) } else { gram_of(x) };
-        let rows = 0..x.nrows();
-        let rows = [rows].to_vec();
+        let of_part = |part: &Range<usize>| (!dual).then(|| gram_of(x.subrows(part.start, part.len())));
+        let grams: Vec<Option<Mat<f64>>> = parts.iter().map(of_part).collect();
+        let gram = if dual {
+            gram_of(x.transpose())
+        } else {
+            grams.iter().flatten().fold(Mat::zeros(x.ncols(), x.ncols()), |sum, gram| sum + gram)
+        };
+        let rows = std::iter::once(0..x.nrows()).collect::<Vec<_>>();
         let (x_mean, y_mean) = (mean_of(x, &rows), mean_of(y, &rows));
-        Normal { x, y, rows, gram, dual, x_mean, y_mean }
+        (Normal { x, y, rows, gram, dual, x_mean, y_mean }, grams)
     }
 
-    /// The same for all rows but `part`.
-    fn without(&self, part: Range<usize>) -> Self {
-        let n = self.x.nrows();
-        let rows = vec![0..part.start, part.end..n];
-        let gram = if self.dual {
-            self.gram.clone()
-        } else {
-            &self.gram - gram_of(self.x.subrows(part.start, part.len()))
-        };
+    /// The same for all rows but `part`, whose own XᵀX is `gram`.
+    fn without(&self, part: Range<usize>, gram: &Option<Mat<f64>>) -> Self {
+        let rows = vec![0..part.start, part.end..self.x.nrows()];
+        let gram = gram.as_ref().map_or_else(|| self.gram.clone(), |gram| &self.gram - gram);
         let (x_mean, y_mean) = (mean_of(self.x, &rows), mean_of(self.y, &rows));
         Normal { x: self.x, y: self.y, rows, gram, dual: self.dual, x_mean, y_mean }
     }
