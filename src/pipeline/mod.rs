@@ -83,6 +83,23 @@ impl Pipeline {
     ///
     /// # Errors
     /// Settings that the stream can't be processed with; thresholds or a decoder of another width.
+    ///
+    /// ```
+    /// use efference::config::Config;
+    /// use efference::pipeline::{Event, Pipeline};
+    /// use efference::sources::ReadOutcome;
+    ///
+    /// let mut recording = efference::recording::open("sim:blackrock-utah,kind=counts,seconds=2", None)?;
+    /// let config = recording.settle(Config::default(), "example")?;
+    /// let mut pipeline = Pipeline::new(&config, recording.source.info(), &[], None)?;
+    /// let mut block = recording.source.new_block();
+    /// let mut bins = 0;
+    /// while recording.source.read(&mut block)? == ReadOutcome::Block {
+    ///     pipeline.process(&block, |event| bins += u32::from(matches!(event, Event::Bin(_))));
+    /// }
+    /// assert_eq!(bins, 100, "two seconds of 20 ms");
+    /// # Ok::<(), efference::Error>(())
+    /// ```
     pub fn new(
         config: &Config,
         info: &StreamInfo,
