@@ -42,5 +42,5 @@ pub mod model;
 pub mod score;
 pub mod train;
 
-pub use error::{Error, ErrorKind, nearest};
+pub use error::{Error, ErrorKind};
 pub use time::{SampleIndex, SampleRate};

@@ -101,11 +101,8 @@ fn read(file: &Path) -> Result<Vec<Run>, Error> {
         let table = value.as_table().cloned().unwrap_or_default();
         if let Some(key) = table.keys().find(|key| !legal(key)) {
             let legal: Vec<&str> = RUN_KEYS.into_iter().chain(SETTINGS).collect();
-            let error = Error::usage(&place, "an unknown key").field(key).legal(legal.join(", "));
-            return Err(match efference::nearest(key, legal) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error,
-            });
+            let error = Error::usage(&place, "the key is unknown").field(key).legal(legal.join(", "));
+            return Err(error.hint("leave it out").suggest(key, legal));
         }
         let run: Run = value.clone().try_into().map_err(|error| not_toml(&place, &error))?;
         Config::parse(&run.config.to_string(), &place)?;

@@ -4,7 +4,7 @@
 //! within the limits below and says where it comes from, or says that it is unsourced.
 
 use crate::block::CHANNELS_MAX;
-use crate::error::{Error, nearest};
+use crate::error::Error;
 use serde::Deserialize;
 
 /// What a device delivers.
@@ -74,13 +74,10 @@ impl Profile {
     pub fn named(name: &str) -> Result<Profile, Error> {
         let Some((_, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) else {
             let names: Vec<&str> = Profile::names().collect();
-            let error = Error::usage("device profiles", format!("no profile is named `{name}`"))
+            return Err(Error::usage("device profiles", format!("no profile is named `{name}`"))
                 .field("profile")
-                .legal(names.join(", "));
-            return Err(match nearest(name, names) {
-                Some(near) => error.hint(near),
-                None => error,
-            });
+                .legal(names.join(", "))
+                .suggest(name, names));
         };
         Profile::from_toml(text, name)
     }

@@ -47,7 +47,7 @@
 use super::files::read_text;
 use super::keys::{Keys, check, number};
 use crate::block::CHANNELS_MAX;
-use crate::error::{Error, nearest};
+use crate::error::Error;
 use crate::time::SampleRate;
 use std::path::Path;
 use toml::{Table, Value};
@@ -186,10 +186,8 @@ impl Mapping {
             return Err(Error::input(name, "no mapping has this name, and no file is there")
                 .field("mapping")
                 .legal(format!("a TOML file, or one of {}", names.join(", ")))
-                .hint(match nearest(name, names) {
-                    Some(near) => format!("`{near}`"),
-                    None => "check the path".to_string(),
-                }));
+                .hint("check the path")
+                .suggest(name, names));
         }
         Mapping::parse(&read_text(path, MAPPING_BYTES_MAX)?, &path.display().to_string())
     }

@@ -7,7 +7,7 @@ use super::settings::{NUMBERS, Settings};
 use super::task::Task;
 use crate::block::StreamKind;
 use crate::device::Profile;
-use crate::error::{Error, nearest};
+use crate::error::Error;
 
 impl Settings {
     /// Settings from an address: `sim:PROFILE[@RATE][,key=value]*`.
@@ -64,10 +64,7 @@ impl Settings {
     fn set(&mut self, address: &str, key: &str, value: &str) -> Result<(), Error> {
         let choice = |legal: &str, words: &[&'static str]| {
             let error = Error::usage(address, format!("`{value}`")).field(key).legal(legal);
-            Err(match nearest(value, words.iter().copied()) {
-                Some(near) => error.hint(near),
-                None => error,
-            })
+            Err(error.suggest(value, words.iter().copied()))
         };
         match key {
             "kind" => {
@@ -109,11 +106,9 @@ impl Settings {
 fn unknown_key(address: &str, key: &str) -> Error {
     let numbers = NUMBERS.iter().filter(|n| n.in_address).map(|n| n.key);
     let keys: Vec<&str> = ["kind", "task", "seed"].into_iter().chain(numbers).collect();
-    let error = Error::usage(address, format!("the key `{key}` is unknown")).legal(keys.join(", "));
-    match nearest(key, keys) {
-        Some(near) => error.hint(near),
-        None => error,
-    }
+    let error =
+        Error::usage(address, format!("the key `{key}` is unknown")).field(key).legal(keys.join(", "));
+    error.suggest(key, keys)
 }
 
 fn number(address: &str, key: &str, value: &str) -> Result<f64, Error> {
