@@ -148,8 +148,8 @@ mod tests {
     fn bad_addresses_name_the_field_and_the_nearest_word() {
         for (address, wanted) in [
             ("neuralink-n1", "doesn't start with `sim:`"),
-            ("sim:neuralink", "Try: neuralink-n1"),
-            ("sim:neuralink-n1,electrode=3", "Try: electrodes"),
+            ("sim:neuralink", "Try: `neuralink-n1`"),
+            ("sim:neuralink-n1,electrode=3", "Try: `electrodes`"),
             ("sim:neuralink-n1,electrodes=0", "field `electrodes`: a value of 0. Legal: 1 to 65536"),
             ("sim:neuralink-n1,electrodes=65537", "Legal: 1 to 65536"),
             ("sim:neuralink-n1,electrodes=1.5", "a whole number"),
@@ -161,8 +161,8 @@ mod tests {
             ("sim:neuralink-n1@0", "field `sample_rate_hz`"),
             ("sim:neuralink-n1@1e9", "Legal: 5000 to 100000"),
             ("sim:neuralink-n1@20000,kind=counts", "width_ms"),
-            ("sim:neuralink-n1,kind=count", "Try: counts"),
-            ("sim:neuralink-n1,task=centre-out", "Try: center-out"),
+            ("sim:neuralink-n1,kind=count", "Try: `counts`"),
+            ("sim:neuralink-n1,task=centre-out", "Try: `center-out`"),
             ("sim:neuralink-n1,seed=-1", "field `seed`"),
             ("sim:neuralink-n1,seed=1,seed=2", "twice"),
             ("sim:neuralink-n1,empty=0.7,double=0.7", "add to more than 1"),
