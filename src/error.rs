@@ -111,6 +111,12 @@ impl Error {
             .hint("another path, or `ls -ld` on its parent folder")
     }
 
+    /// The same facts, for the caller to do something else about: a bad setting in a model's file is a bad model.
+    #[must_use]
+    pub fn as_kind(self, kind: ErrorKind) -> Self {
+        Error { kind, ..self }
+    }
+
     /// Names the field, variable or config key.
     #[must_use]
     pub fn field(mut self, field: impl Into<String>) -> Self {

@@ -19,7 +19,8 @@ pub struct DecoderConfig {
     pub ridge_shape: RidgeShape,
     /// Contiguous folds of that cross-validation.
     pub folds: usize,
-    /// Channels with fewer events than this in the training part are left out (decoders of movement).
+    /// Channels with fewer events than this in the training part are left out (decoders of movement); in a part
+    /// of fewer than 10,800 bins, with fewer than one in 108 bins.
     pub min_events: f64,
     /// Kalman filter: the state holds velocity up to this many bins ahead; activity leads movement.
     pub lead_bins: usize,
@@ -34,7 +35,7 @@ pub struct DecoderConfig {
 impl Default for DecoderConfig {
     fn default() -> Self {
         DecoderConfig {
-            kind: DecoderKind::Wiener,
+            kind: DecoderKind::Auto,
             lags: 15,
             normaliser: None,
             // Steps of about 1.6: the optimum is narrow enough for a decade's step to cost 0.005 R².
@@ -70,6 +71,8 @@ impl DecoderConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecoderKind {
+    /// Wiener for movement, LDA for classes.
+    Auto,
     /// Wiener filter: linear regression of velocity and position on the features' history.
     Wiener,
     /// Kalman filter over position and velocity, steady-state gain.
@@ -88,12 +91,22 @@ impl DecoderKind {
     /// The word that stands in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
+            DecoderKind::Auto => "auto",
             DecoderKind::Wiener => "wiener",
             DecoderKind::Kalman => "kalman",
             DecoderKind::VelocityKalman => "velocity-kalman",
             DecoderKind::Blend => "blend",
             DecoderKind::Lda => "lda",
             DecoderKind::Logistic => "logistic",
+        }
+    }
+
+    /// The family that [`DecoderKind::Auto`] stands for; any other is itself.
+    pub fn settled(self, classes: bool) -> Self {
+        match (self, classes) {
+            (DecoderKind::Auto, true) => DecoderKind::Lda,
+            (DecoderKind::Auto, false) => DecoderKind::Wiener,
+            (chosen, _) => chosen,
         }
     }
 

@@ -52,7 +52,11 @@ impl Config {
         Ok(config)
     }
 
-    fn check(&self, place: &str) -> Result<(), Error> {
+    /// Refuses values out of range.
+    ///
+    /// # Errors
+    /// Naming the first key with what is legal.
+    pub fn check(&self, place: &str) -> Result<(), Error> {
         let FrontEndConfig { low_cut_hz, notch_hz, notch_quality, noise_seconds, threshold, .. } =
             self.front_end;
         in_range(place, "front_end.low_cut_hz", low_cut_hz, 0.1, 100_000.0)?;
@@ -95,6 +99,7 @@ impl Config {
         if self.bins.width_ms == 0.0 {
             self.bins.width_ms = width_ms;
         }
+        in_range(place, "bins.width_ms", self.bins.width_ms, 0.0, WIDTH_MS_MAX)?;
         BinSchedule::new(info.sample_rate, self.bins.width_ms)?;
         match info.kind {
             StreamKind::Broadband => {
@@ -165,7 +170,7 @@ pub fn not_toml(place: &str, error: &toml::de::Error) -> Error {
 /// Bins of history that a decoder sees at most.
 pub const LAGS_MAX: usize = 100;
 /// The widest bin, ms.
-pub const WIDTH_MS_MAX: f64 = 10_000.0;
+pub const WIDTH_MS_MAX: f64 = 60_000.0;
 /// Noise is measured on at most ten minutes.
 const NOISE_SECONDS_MAX: f64 = 600.0;
 

@@ -10,7 +10,8 @@ mod weights;
 use crate::block::{StreamInfo, StreamKind};
 use crate::config::{Config, not_toml};
 use crate::decode::Decoder;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::recording::{Recording, Truth};
 use crate::score::Score;
 use crate::sinks::PendingDir;
 use crate::train::Choices;
@@ -67,6 +68,8 @@ pub enum OutputAbout {
     Classes {
         /// Their names.
         names: Vec<String>,
+        /// The frames of a trial that it decodes, half open.
+        window_frames: [u64; 2],
     },
 }
 
@@ -118,16 +121,24 @@ impl StreamAbout {
 }
 
 impl Model {
+    /// Begins a folder for [`Model::write`] to fill, so that a place that can't be written to is known before
+    /// anything is trained.
+    ///
+    /// # Errors
+    /// If something else stands there or the folder above can't be written to.
+    pub fn begin(folder: &Path) -> Result<PendingDir, Error> {
+        PendingDir::create(folder, &FILES)
+    }
+
     /// Writes the folder, whole or not at all.
     ///
     /// # Errors
-    /// If something else stands there or it can't be written.
-    pub fn save(&self, folder: &Path) -> Result<(), Error> {
-        let pending = PendingDir::create(folder, ABOUT_FILE)?;
+    /// If the disk is full or gone.
+    pub fn write(&self, pending: PendingDir) -> Result<(), Error> {
         let about = toml::to_string(&self.about).expect("a model's words are a table");
         pending.write(ABOUT_FILE, about.as_bytes())?;
         pending.write(WEIGHTS_FILE, &weights::to_bytes(self))?;
-        pending.write("README.md", card::text(&self.about).as_bytes())?;
+        pending.write(CARD_FILE, card::text(&self.about).as_bytes())?;
         pending.finish()
     }
 
@@ -160,26 +171,25 @@ impl Model {
                 .legal(format!("{FORMAT}, which this version writes"))
                 .hint("train it again"));
         }
-        // The tables are those of a config file, and are held to the same ranges.
-        Config::parse(&toml::to_string(&about.config).expect("settings are a table"), &place)?;
+        // The tables are those of a config file, and are held to the same keys and ranges.
+        let table: toml::Table = text.parse().expect("what was parsed parses again");
+        let config = table.get("config").map(toml::Value::to_string).unwrap_or_default();
+        let config =
+            table.get("config").and_then(toml::Value::as_table).map_or(config, toml::Table::to_string);
+        Config::parse(&config, &place).map_err(|error| error.as_kind(ErrorKind::Model))?;
         let bytes = read(WEIGHTS_FILE)?;
         weights::from_bytes(about, &bytes, &folder.join(WEIGHTS_FILE).display().to_string())
     }
 
-    /// Refuses a stream that the model wasn't trained for.
+    /// Refuses a recording that the model wasn't trained for.
     ///
     /// # Errors
-    /// Another kind, rate, scale or channel map; another bin width where the stream's frames are bins.
-    pub fn check_stream(
-        &self,
-        info: &StreamInfo,
-        bin_width_ms: Option<f64>,
-        place: &str,
-    ) -> Result<(), Error> {
-        let (model, stream) = (&self.about.stream, StreamAbout::of(info));
+    /// Another kind, rate, scale or channel map; other axes, classes or trials.
+    pub fn check(&self, recording: &Recording, place: &str) -> Result<(), Error> {
         let refuse = |field: &str, found: String, wanted: String, hint: &str| {
             Err(Error::model(place, found).field(field).legal(format!("{wanted}, as in training")).hint(hint))
         };
+        let (model, stream) = (&self.about.stream, StreamAbout::of(recording.source.info()));
         if model.kind != stream.kind {
             return refuse("kind", stream.kind, model.kind.clone(), "another model");
         }
@@ -189,22 +199,22 @@ impl Model {
             return refuse("channels", channels(stream.n_channels), channels(model.n_channels), hint);
         }
         if model.channel_map_sha256 != stream.channel_map_sha256 {
-            let short = |hash: &str| format!("channel map {}…", &hash[..hash.len().min(12)]);
+            let short = |hash: &str| format!("channel map {}…", &hash.get(..12).unwrap_or(hash));
             let (found, wanted) = (short(&stream.channel_map_sha256), short(&model.channel_map_sha256));
             return refuse("channel_map_sha256", found, wanted, "train a model for this channel map");
         }
-        let width = self.about.config.bins.width_ms;
-        if let Some(own) = bin_width_ms.filter(|own| (own - width).abs() > WIDTH_TOLERANCE_MS) {
-            let ms = |width: f64| format!("bins of {width} ms");
-            return refuse("bins.width_ms", ms(own), ms(width), "train a model for bins of this width");
+        if model.sample_rate_hz != stream.sample_rate_hz {
+            // Frames of counts are somebody's bins, and go by their width.
+            let counts = stream.kind == StreamKind::Counts.name();
+            let of = |rate: f64| match counts {
+                true => format!("counts in bins of {:.3} ms", 1e3 / rate),
+                false => format!("{rate} Hz"),
+            };
+            let field = if counts { "bins.width_ms" } else { "sample_rate_hz" };
+            let (found, wanted) = (of(stream.sample_rate_hz), of(model.sample_rate_hz));
+            return refuse(field, found, wanted, "train a model for recordings like this");
         }
-        let broadband = info.kind == StreamKind::Broadband;
-        if broadband && model.sample_rate_hz != stream.sample_rate_hz {
-            let hz = |rate: f64| format!("{rate} Hz");
-            let (found, wanted) = (hz(stream.sample_rate_hz), hz(model.sample_rate_hz));
-            return refuse("sample_rate_hz", found, wanted, "train a model at this rate");
-        }
-        if broadband && model.uv_per_count != stream.uv_per_count {
+        if model.uv_per_count != stream.uv_per_count {
             let uv =
                 |uv: Option<f32>| uv.map_or("counts of unknown size".into(), |uv| format!("{uv} µV a count"));
             let (found, wanted) = (uv(stream.uv_per_count), uv(model.uv_per_count));
@@ -215,13 +225,39 @@ impl Model {
                 "mend the recording's scale, or train a model for it",
             );
         }
+        match (&self.about.output, &recording.truth) {
+            (OutputAbout::Movement { axes, unit, .. }, Truth::Kinematics(truth)) => {
+                if (axes, unit) != (&truth.axes, &truth.unit) {
+                    let of = |axes: &[String], unit: &str| format!("axes {} in {unit}", axes.join(", "));
+                    let (found, wanted) = (of(&truth.axes, &truth.unit), of(axes, unit));
+                    return refuse("axes", found, wanted, "the mapping that the model was trained with");
+                }
+            }
+            (OutputAbout::Classes { names, window_frames }, Truth::Classes(truth)) => {
+                let window = [truth.first_frame, truth.first_frame + truth.frames_per_trial];
+                if (names, window_frames) != (&truth.names, &window) {
+                    let of = |names: &[String], [from, to]: [u64; 2]| {
+                        format!("{} classes ({}), frames {from} to {to}", names.len(), names.join(", "))
+                    };
+                    let (found, wanted) = (of(&truth.names, window), of(names, *window_frames));
+                    return refuse("classes", found, wanted, "the mapping that the model was trained with");
+                }
+            }
+            (_, Truth::None) => {}
+            (OutputAbout::Movement { .. }, Truth::Classes(_)) => {
+                return refuse("output", "classes".into(), "movement".into(), "another model");
+            }
+            (OutputAbout::Classes { .. }, Truth::Kinematics(_)) => {
+                return refuse("output", "movement".into(), "classes".into(), "another model");
+            }
+        }
         Ok(())
     }
 
     /// Names of the classes that it chooses among; empty where it moves.
     pub fn classes(&self) -> &[String] {
         match &self.about.output {
-            OutputAbout::Classes { names } => names,
+            OutputAbout::Classes { names, .. } => names,
             OutputAbout::Movement { .. } => &[],
         }
     }
@@ -231,5 +267,5 @@ impl Model {
 pub const FORMAT: u32 = 1;
 const ABOUT_FILE: &str = "model.toml";
 const WEIGHTS_FILE: &str = "weights.safetensors";
-/// Bin widths are rounded to a microsecond.
-const WIDTH_TOLERANCE_MS: f64 = 1e-3;
+const CARD_FILE: &str = "README.md";
+const FILES: [&str; 3] = [ABOUT_FILE, WEIGHTS_FILE, CARD_FILE];

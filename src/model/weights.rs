@@ -98,7 +98,7 @@ pub(super) fn from_bytes(about: ModelAbout, bytes: &[u8], place: &str) -> Result
         .ok_or_else(|| damaged("its normaliser has another width than its decoder".into()))?;
     let linear = LinearDecoder::new(weights, output)
         .ok_or_else(|| damaged("its tensors don't fit each other or are not finite".into()))?;
-    if let OutputAbout::Classes { names } = &about.output
+    if let OutputAbout::Classes { names, .. } = &about.output
         && names.len() != linear.weights().offset.len()
     {
         return Err(damaged(format!("{} scores for {} classes", linear.weights().offset.len(), names.len())));
@@ -119,6 +119,13 @@ fn trained_with(about: &ModelAbout) -> String {
     table.insert("channel_map_sha256".into(), about.stream.channel_map_sha256.clone().into());
     table.insert("kind".into(), about.stream.kind.clone().into());
     table.insert("normaliser".into(), decoder.normaliser().name().into());
+    table.insert("sample_rate_hz".into(), about.stream.sample_rate_hz.into());
+    table.insert("synthetic".into(), about.synthetic.into());
+    let output = toml::Value::try_from(&about.output).expect("what a model says is a table");
+    table.insert("output".into(), output);
+    if let Some(uv) = about.stream.uv_per_count {
+        table.insert("uv_per_count".into(), f64::from(uv).into());
+    }
     table.insert("decoder".into(), decoder.kind.name().into());
     let bins = toml::Table::try_from(bins).expect("settings are a table");
     table.extend(bins.into_iter().map(|(key, value)| (format!("bins.{key}"), value)));
@@ -131,9 +138,11 @@ fn trained_with(about: &ModelAbout) -> String {
 
 /// Names the first setting in which `model.toml` differs from the weights.
 fn compare_settings(weights: &str, model: &str, place: &str) -> Result<(), Error> {
-    let Some((trained, said)) = weights.lines().zip(model.lines()).find(|(a, b)| a != b) else {
+    if weights == model {
         return Ok(());
-    };
+    }
+    let differ = weights.lines().zip(model.lines()).find(|(a, b)| a != b);
+    let (trained, said) = differ.unwrap_or(("other settings", "these settings"));
     let key = said.split(" = ").next().unwrap_or_default();
     Err(Error::model(place, format!("model.toml says `{said}`, the weights were trained with `{trained}`"))
         .field(key)

@@ -167,6 +167,11 @@ impl Trials {
                     .legal("strengths above 0")
                     .hint("decoder.ridge = [100, 1000]")
             })?;
+        if fitted.params().ncols() != self.n_classes {
+            return Err(Error::fit("fit of the logistic regression", "a fold lacks a class")
+                .field("decoder.folds")
+                .legal("folds that leave trials of every class to the others"));
+        }
         Ok(Scores { w: fitted.params().t().to_owned(), h: fitted.intercept().to_owned() })
     }
 }
