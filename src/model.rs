@@ -120,6 +120,14 @@ impl StreamAbout {
 }
 
 impl Model {
+    /// Refuses a folder that [`Model::save`] couldn't write, before anything is fitted for it.
+    ///
+    /// # Errors
+    /// If something else stands there or it can't be written.
+    pub fn check_place(folder: &Path) -> Result<(), Error> {
+        PendingDir::check(folder, ABOUT_FILE)
+    }
+
     /// Writes the folder, whole or not at all.
     ///
     /// # Errors

@@ -63,12 +63,12 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Error> {
         line.push(b'\n');
         out.write(&line)
     })?;
-    if let Some(out) = out {
-        out.finish()?;
-    }
     if let Some(path) = &args.plot {
         let title = title(args, &model, synthetic);
         plot::replay(path, &title, &model, &replayed)?;
+    }
+    if let Some(out) = out {
+        out.finish()?;
     }
     match args.json {
         true => say_json(&report(args, &model, synthetic, &range, &replayed)),

@@ -6,6 +6,7 @@ use crate::cli::source::SourceArgs;
 use crate::cli::{say, say_json, table};
 use efference::Error;
 use efference::config::{Config, DecoderKind, NormaliserKind, RidgeShape};
+use efference::model::Model;
 use efference::recording::Truth;
 use serde_json::json;
 use std::path::PathBuf;
@@ -93,6 +94,7 @@ impl SettingsArgs {
 }
 
 pub(crate) fn run(args: &TrainArgs) -> Result<(), Error> {
+    Model::check_place(&args.out)?;
     let recording = args.source.open()?;
     let mut config = args.settings.config(args.decoder)?;
     let chosen = args.decoder.is_some() || args.settings.config.is_some();

@@ -33,6 +33,14 @@ impl PendingFile {
         Ok(PendingFile { place: place.to_path_buf(), pending, writer: BufWriter::new(file) })
     }
 
+    /// Refuses a place that couldn't be written, before any work is done for it.
+    ///
+    /// # Errors
+    /// As [`PendingFile::create`].
+    pub fn check(place: &Path) -> Result<(), Error> {
+        Self::create(place).map(drop)
+    }
+
     /// Adds `bytes`.
     ///
     /// # Errors
@@ -82,6 +90,14 @@ impl PendingDir {
         Ok(PendingDir { place: place.to_path_buf(), pending })
     }
 
+    /// Refuses a place that couldn't be written, before any work is done for it.
+    ///
+    /// # Errors
+    /// As [`PendingDir::create`].
+    pub fn check(place: &Path, owned: &str) -> Result<(), Error> {
+        Self::create(place, owned).map(drop)
+    }
+
     /// Writes one file of the folder.
     ///
     /// # Errors
@@ -96,21 +112,30 @@ impl PendingDir {
     /// # Errors
     /// If it can't be renamed; what stood there before then still stands.
     pub fn finish(self) -> Result<(), Error> {
-        let unwritable = |error: std::io::Error| Error::unwritable(&self.place, &error);
-        if !self.place.exists() {
-            fs::rename(&self.pending.path, &self.place).map_err(unwritable)?;
-        } else {
-            let old = Pending::register(temporary_name(&self.place)?);
-            fs::rename(&self.place, &old.path).map_err(unwritable)?;
-            if let Err(error) = fs::rename(&self.pending.path, &self.place) {
-                // Put back what stood there; `old` has nothing left to remove then.
-                let _ = fs::rename(&old.path, &self.place);
-                return Err(unwritable(error));
-            }
+        // An interrupt waits: it must not come while neither the old folder nor the new one stands.
+        let mut open = open_paths();
+        let replaced = replace(&self.pending.path, &self.place);
+        if replaced.is_ok() {
+            open.retain(|path| *path != self.pending.path);
         }
-        self.pending.done();
-        Ok(())
+        drop(open);
+        replaced.map_err(|error| Error::unwritable(&self.place, &error))
     }
+}
+
+/// Puts the folder `new` at `place`, and what stood there back if that fails.
+fn replace(new: &Path, place: &Path) -> std::io::Result<()> {
+    if !place.exists() {
+        return fs::rename(new, place);
+    }
+    let old = temporary_name(place).map_err(std::io::Error::other)?;
+    fs::rename(place, &old)?;
+    if let Err(error) = fs::rename(new, place) {
+        fs::rename(&old, place)?;
+        return Err(error);
+    }
+    remove(&old);
+    Ok(())
 }
 
 /// Removes every file and folder that was begun and not finished, for a program that is about to end. Results
