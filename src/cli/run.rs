@@ -53,8 +53,9 @@ pub(crate) fn train(
     bar.finish_and_clear();
     data.rows = rows.start as usize..rows.end as usize;
     let spinner = progress::spinner(&format!("fitting {}", config.decoder.kind.name()));
-    let (part, held_out) = train::score_last_fifth(&data, &config.decoder)?;
-    let fitted = if hold_out { part } else { train::fit(&data, &config.decoder)? };
+    let of_recording = |error: Error| error.within(&source.name());
+    let (part, held_out) = train::score_last_fifth(&data, &config.decoder).map_err(of_recording)?;
+    let fitted = if hold_out { part } else { train::fit(&data, &config.decoder).map_err(of_recording)? };
     spinner.finish_and_clear();
     let fitted_rows = if hold_out { data.split_last_fifth().0.rows } else { data.rows.clone() };
     let about = ModelAbout {
