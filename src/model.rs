@@ -346,30 +346,38 @@ impl Model {
     }
 }
 
-/// The settings that weights depend on, a line each: `key = value`.
+/// The stream and the settings of the training, a line each: `key = value`.
 fn trained_with(about: &ModelAbout) -> String {
     let Config { front_end, bins, decoder } = &about.config;
     let mut table = toml::Table::new();
-    table.insert("channel_map_sha256".into(), about.stream.channel_map_sha256.clone().into());
-    table.insert("kind".into(), about.stream.kind.clone().into());
-    table.insert("normaliser".into(), decoder.normaliser().name().into());
-    table.insert("decoder".into(), decoder.kind.name().into());
-    let bins = toml::Table::try_from(bins).expect("settings are a table");
-    table.extend(bins.into_iter().map(|(key, value)| (format!("bins.{key}"), value)));
+    let mut add = |section: &str, settings: Result<toml::Table, toml::ser::Error>| {
+        let settings = settings.expect("settings are a table").into_iter();
+        table.extend(settings.map(|(key, value)| (format!("{section}.{key}"), value)));
+    };
+    add("stream", toml::Table::try_from(&about.stream));
+    add("bins", toml::Table::try_from(bins));
+    add("decoder", toml::Table::try_from(decoder));
     if about.stream.kind == StreamKind::Broadband.name() {
-        let front_end = toml::Table::try_from(front_end).expect("settings are a table");
-        table.extend(front_end.into_iter().map(|(key, value)| (format!("front_end.{key}"), value)));
+        add("front_end", toml::Table::try_from(front_end));
     }
+    table.insert("decoder.normaliser".into(), decoder.normaliser().name().into());
     table.into_iter().map(|(key, value)| format!("{key} = {value}\n")).collect()
 }
 
 /// Names the first setting in which `model.toml` differs from the weights.
 fn compare_settings(weights: &str, model: &str, place: &str) -> Result<(), Error> {
-    let Some((trained, said)) = weights.lines().zip(model.lines()).find(|(a, b)| a != b) else {
+    let only_in =
+        |a: &str, b: &str| a.lines().find(|line| !b.lines().any(|other| other == *line)).map(str::to_string);
+    let Some(differs) = only_in(model, weights).or_else(|| only_in(weights, model)) else {
         return Ok(());
     };
-    let key = said.split(" = ").next().unwrap_or_default();
-    Err(Error::model(place, format!("model.toml says `{said}`, the weights were trained with `{trained}`"))
+    let key = differs.split(" = ").next().unwrap_or_default();
+    let said = |text: &str| match text.lines().find(|line| line.split(" = ").next() == Some(key)) {
+        Some(line) => format!("`{line}`"),
+        None => format!("no `{key}`"),
+    };
+    let found = format!("model.toml says {}, the weights were trained with {}", said(model), said(weights));
+    Err(Error::model(place, found)
         .field(key)
         .legal("the settings of the training; a model and its front end are one thing")
         .hint("undo the change in model.toml, or train a model with it"))
