@@ -124,6 +124,13 @@ impl Error {
         self
     }
 
+    /// Names what the place is part of: a fit, the recording that it was for.
+    #[must_use]
+    pub fn within(mut self, whole: &str) -> Self {
+        self.facts.place = format!("{whole}, {}", self.facts.place);
+        self
+    }
+
     /// Says what would be legal.
     #[must_use]
     pub fn legal(mut self, legal: impl Into<String>) -> Self {

@@ -44,6 +44,9 @@ pub(crate) struct DetectArgs {
 }
 
 pub(crate) fn run(args: &DetectArgs) -> Result<(), Error> {
+    if let Some(path) = &args.out {
+        PendingFile::check(path)?;
+    }
     let recording = args.source.open()?;
     let place = args.source.name();
     let info = recording.source.info().clone();

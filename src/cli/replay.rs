@@ -46,6 +46,10 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Error> {
     if let Some(path) = &args.plot {
         plot::check_path(path)?;
     }
+    // Both begin before the work and are finished after it, so that there are both or none.
+    check_places(args)?;
+    let mut out = args.out.as_deref().map(PendingFile::create).transpose()?;
+    let picture = args.plot.as_deref().map(PendingFile::create).transpose()?;
     let model = Model::load(&args.model)?;
     let recording = args.source.open()?;
     let place = args.source.name();
@@ -54,10 +58,6 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Error> {
     let range =
         args.bins.unwrap_or_default().within(run::n_bins(&recording, &model.about.config)?, &place)?;
     let synthetic = model.about.synthetic || recording.source.info().synthetic;
-    // Both begin before the work and are finished after it, so that there are both or none.
-    check_places(args)?;
-    let mut out = args.out.as_deref().map(PendingFile::create).transpose()?;
-    let picture = args.plot.as_deref().map(PendingFile::create).transpose()?;
     let replayed = run::replay(recording, &model, range.clone(), args.speed, |intent, seconds| {
         let Some(out) = &mut out else { return Ok(()) };
         let line = intent.line(&place, synthetic, seconds, model.classes());
@@ -142,6 +142,7 @@ impl Report<'_> {
             "bins_trained_on": self.trained_on,
             "intents": replayed.intents.len(),
             "frames": replayed.ledger,
+            "lost_frames": replayed.ledger.lost_frames,
             "recording_seconds": replayed.recording_seconds,
             "compute_seconds": replayed.compute_seconds(),
             "stage_seconds": stages,

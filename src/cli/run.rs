@@ -86,18 +86,21 @@ pub(crate) fn train(
     bar.finish_and_clear();
     data.rows = rows.start as usize..rows.end as usize;
     let spinner = progress::spinner(&format!("fitting {}", config.decoder.kind.name()));
+    let of_recording = |error: Error| error.within(&source.name());
     let (fitted, held_out, fitted_rows) = match last_fifth {
         LastFifth::HeldOut => {
-            let (fitted, score) = train::score_last_fifth(&data, &config.decoder)?;
+            let (fitted, score) = train::score_last_fifth(&data, &config.decoder).map_err(of_recording)?;
             (fitted, score, data.split_last_fifth().0.rows)
         }
         // Bins that are just enough for a fit are not for one on four fifths of them: then there is no score.
         LastFifth::FittedToo => {
-            let fitted = train::fit(&data, &config.decoder)?;
+            let fitted = train::fit(&data, &config.decoder).map_err(of_recording)?;
             let score = train::score_last_fifth(&data, &config.decoder).map(|(_, score)| score);
             (fitted, score.unwrap_or_default(), data.rows.clone())
         }
-        LastFifth::NotScored => (train::fit(&data, &config.decoder)?, Score::default(), data.rows.clone()),
+        LastFifth::NotScored => {
+            (train::fit(&data, &config.decoder).map_err(of_recording)?, Score::default(), data.rows.clone())
+        }
     };
     spinner.finish_and_clear();
     let about = ModelAbout {

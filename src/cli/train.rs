@@ -98,6 +98,8 @@ impl SettingsArgs {
 }
 
 pub(crate) fn run(args: &TrainArgs) -> Result<(), Error> {
+    // What can't be written is known before the work, not after.
+    let folder = Model::begin(&args.out)?;
     let recording = args.source.open()?;
     let config = recording.settle(args.settings.config(args.decoder)?, &args.source.name())?;
     run::check_kind(&recording, &config)?;
@@ -109,8 +111,6 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Error> {
     drop(recording);
     let rows = args.bins.unwrap_or_default().within(n_bins, &args.source.name())?;
     let command = command(args, &config);
-    // What can't be written is known before the work, not after.
-    let folder = Model::begin(&args.out)?;
     let last_fifth = if args.bins.is_none() { LastFifth::HeldOut } else { LastFifth::FittedToo };
     let trained = run::train(&args.source, &config, rows, last_fifth, command)?;
     trained.model.write(folder)?;

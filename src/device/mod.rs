@@ -69,7 +69,7 @@ impl Profile {
     /// assert_eq!(n1.electrodes.value, 1024);
     /// assert!(!n1.uv_per_count.is_sourced());
     /// let message = Profile::named("neuralink-n2").unwrap_err().to_string();
-    /// assert!(message.contains("Try: neuralink-n1."));
+    /// assert!(message.contains("Try: `neuralink-n1`"));
     /// ```
     pub fn named(name: &str) -> Result<Profile, Error> {
         let Some((_, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) else {

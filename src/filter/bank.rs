@@ -106,7 +106,7 @@ impl FilterBank {
 
     /// Back to rest, as after [`FilterBank::new`].
     pub fn reset(&mut self) {
-        self.tiles.fill(TileState::at_rest(self.coefficients.len()));
+        self.tiles.iter_mut().for_each(TileState::rest);
     }
 }
 
@@ -135,6 +135,8 @@ impl Coefficients {
 /// `w0 + BIAS` and `w1` of one section for the lanes of one group.
 type SectionState = [[f32; LANES]; 2];
 
+const AT_REST: SectionState = [[BIAS; LANES], [0.0; LANES]];
+
 #[derive(Clone, Debug, PartialEq)]
 struct TileState {
     /// The last frame before the difference was taken.
@@ -144,8 +146,14 @@ struct TileState {
 
 impl TileState {
     fn at_rest(n_sections: usize) -> Self {
-        let rest = vec![[[BIAS; LANES], [0.0; LANES]]; n_sections];
+        let rest = vec![AT_REST; n_sections];
         TileState { before: [0.0; TILE_CHANNELS], sections: std::array::from_fn(|_| rest.clone()) }
+    }
+
+    /// Back to rest in the memory that it has.
+    fn rest(&mut self) {
+        self.before = [0.0; TILE_CHANNELS];
+        self.sections.iter_mut().for_each(|states| states.fill(AT_REST));
     }
 }
 

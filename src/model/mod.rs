@@ -207,7 +207,7 @@ impl Model {
             // Frames of counts are somebody's bins, and go by their width.
             let counts = stream.kind == StreamKind::Counts.name();
             let of = |rate: f64| match counts {
-                true => format!("counts in bins of {:.3} ms", 1e3 / rate),
+                true => format!("bins of {} ms", (1e6 / rate).round() / 1e3),
                 false => format!("{rate} Hz"),
             };
             let field = if counts { "bins.width_ms" } else { "sample_rate_hz" };

@@ -112,39 +112,41 @@ pub(super) fn from_bytes(about: ModelAbout, bytes: &[u8], place: &str) -> Result
     Ok(Model { about, thresholds, decoder: Decoder::new(normaliser, linear) })
 }
 
-/// The settings that weights depend on, a line each: `key = value`.
+/// All that the weights were trained with, a line each: `key = value`.
 fn trained_with(about: &ModelAbout) -> String {
     let Config { front_end, bins, decoder } = &about.config;
     let mut table = toml::Table::new();
-    table.insert("channel_map_sha256".into(), about.stream.channel_map_sha256.clone().into());
-    table.insert("kind".into(), about.stream.kind.clone().into());
-    table.insert("normaliser".into(), decoder.normaliser().name().into());
-    table.insert("sample_rate_hz".into(), about.stream.sample_rate_hz.into());
-    table.insert("synthetic".into(), about.synthetic.into());
-    let output = toml::Value::try_from(&about.output).expect("what a model says is a table");
-    table.insert("output".into(), output);
-    if let Some(uv) = about.stream.uv_per_count {
-        table.insert("uv_per_count".into(), f64::from(uv).into());
-    }
-    table.insert("decoder".into(), decoder.kind.name().into());
-    let bins = toml::Table::try_from(bins).expect("settings are a table");
-    table.extend(bins.into_iter().map(|(key, value)| (format!("bins.{key}"), value)));
+    let mut add = |section: &str, settings: Result<toml::Table, toml::ser::Error>| {
+        let settings = settings.expect("settings are a table").into_iter();
+        table.extend(settings.map(|(key, value)| (format!("{section}.{key}"), value)));
+    };
+    add("stream", toml::Table::try_from(&about.stream));
+    add("bins", toml::Table::try_from(bins));
+    add("decoder", toml::Table::try_from(decoder));
     if about.stream.kind == StreamKind::Broadband.name() {
-        let front_end = toml::Table::try_from(front_end).expect("settings are a table");
-        table.extend(front_end.into_iter().map(|(key, value)| (format!("front_end.{key}"), value)));
+        add("front_end", toml::Table::try_from(front_end));
     }
+    table.insert("decoder.normaliser".into(), decoder.normaliser().name().into());
+    table
+        .insert("output".into(), toml::Value::try_from(&about.output).expect("what a model says is a table"));
+    table.insert("synthetic".into(), about.synthetic.into());
     table.into_iter().map(|(key, value)| format!("{key} = {value}\n")).collect()
 }
 
 /// Names the first setting in which `model.toml` differs from the weights.
 fn compare_settings(weights: &str, model: &str, place: &str) -> Result<(), Error> {
-    if weights == model {
+    let only_in =
+        |a: &str, b: &str| a.lines().find(|line| !b.lines().any(|other| other == *line)).map(str::to_string);
+    let Some(differs) = only_in(model, weights).or_else(|| only_in(weights, model)) else {
         return Ok(());
-    }
-    let differ = weights.lines().zip(model.lines()).find(|(a, b)| a != b);
-    let (trained, said) = differ.unwrap_or(("other settings", "these settings"));
-    let key = said.split(" = ").next().unwrap_or_default();
-    Err(Error::model(place, format!("model.toml says `{said}`, the weights were trained with `{trained}`"))
+    };
+    let key = differs.split(" = ").next().unwrap_or_default();
+    let said = |text: &str| match text.lines().find(|line| line.split(" = ").next() == Some(key)) {
+        Some(line) => format!("`{line}`"),
+        None => format!("no `{key}`"),
+    };
+    let found = format!("model.toml says {}, the weights were trained with {}", said(model), said(weights));
+    Err(Error::model(place, found)
         .field(key)
         .legal("the settings of the training; a model and its front end are one thing")
         .hint("undo the change in model.toml, or train a model with it"))

@@ -234,16 +234,24 @@ impl Pipeline {
         let bins = self.bins.schedule().bin_of(to) - self.bins.schedule().bin_of(self.next_sample);
         if bins > GAP_BINS_MAX {
             self.ledger.restarts += 1;
+            // What came of the open bin still counts.
+            if self.bins.received_frames() > 0 {
+                self.lose_up_to(self.bins.end(), on);
+            }
             self.start_segment(to);
             return;
         }
         while self.next_sample < to {
-            let until = to.min(self.bins.end());
-            self.bins.add_lost(until.0 - self.next_sample.0);
-            self.next_sample = until;
-            if until == self.bins.end() {
-                self.close_bin(on);
-            }
+            self.lose_up_to(to.min(self.bins.end()), on);
+        }
+    }
+
+    /// Notes frames of the open bin as lost.
+    fn lose_up_to(&mut self, until: SampleIndex, on: &mut impl FnMut(Event<'_>)) {
+        self.bins.add_lost(until.0 - self.next_sample.0);
+        self.next_sample = until;
+        if until == self.bins.end() {
+            self.close_bin(on);
         }
     }
 

@@ -37,6 +37,14 @@ impl PendingFile {
         Ok(PendingFile { place: place.to_path_buf(), pending, writer: BufWriter::new(file) })
     }
 
+    /// Refuses a place that couldn't be written, before any work is done for it.
+    ///
+    /// # Errors
+    /// As [`PendingFile::create`].
+    pub fn check(place: &Path) -> Result<(), Error> {
+        Self::create(place).map(drop)
+    }
+
     /// Adds `bytes`.
     ///
     /// # Errors
@@ -78,17 +86,21 @@ impl PendingDir {
     pub fn create(place: &Path, owned: &[&str]) -> Result<Self, Error> {
         if place.symlink_metadata().is_ok() {
             let foreign = match fs::read_dir(place) {
-                Err(_) => Some("something that is no folder".to_string()),
+                Err(_) => Some("a file".to_string()),
                 Ok(entries) => entries
                     .map(|entry| {
                         entry.map_or_else(|e| e.to_string(), |e| e.file_name().to_string_lossy().into())
                     })
-                    .find(|name: &String| !owned.contains(&name.as_str())),
+                    .find(|name: &String| !owned.contains(&name.as_str()))
+                    .map(|name| format!("a folder that holds `{name}`")),
             };
             if let Some(foreign) = foreign {
-                return Err(Error::output(place.display().to_string(), format!("it holds `{foreign}`"))
-                    .legal(format!("a new folder, or one with nothing but {} to replace", owned.join(", ")))
-                    .hint("another name"));
+                return Err(Error::output(
+                    place.display().to_string(),
+                    format!("something else stands there, {foreign}"),
+                )
+                .legal(format!("a new folder, or one with nothing but {} to replace", owned.join(", ")))
+                .hint("another name"));
             }
         }
         let path = temporary_name(place)?;
@@ -111,22 +123,30 @@ impl PendingDir {
     /// # Errors
     /// If it can't be renamed; what stood there before then still stands.
     pub fn finish(self) -> Result<(), Error> {
-        let unwritable = |error: std::io::Error| Error::unwritable(&self.place, &error);
-        if !self.place.exists() {
-            fs::rename(&self.pending.path, &self.place).map_err(unwritable)?;
-        } else {
-            let old = temporary_name(&self.place)?;
-            fs::rename(&self.place, &old).map_err(unwritable)?;
-            if let Err(error) = fs::rename(&self.pending.path, &self.place) {
-                let _ = fs::rename(&old, &self.place);
-                return Err(unwritable(error));
-            }
-            // Only now is the old one rubbish: an interrupt before this must not remove it.
-            drop(Pending::register(old));
+        // An interrupt waits: it must not come while neither the old folder nor the new one stands.
+        let mut open = open_paths();
+        let replaced = replace(&self.pending.path, &self.place);
+        if replaced.is_ok() {
+            open.retain(|path| *path != self.pending.path);
         }
-        self.pending.done();
-        Ok(())
+        drop(open);
+        replaced.map_err(|error| Error::unwritable(&self.place, &error))
     }
+}
+
+/// Puts the folder `new` at `place`, and what stood there back if that fails.
+fn replace(new: &Path, place: &Path) -> std::io::Result<()> {
+    if !place.exists() {
+        return fs::rename(new, place);
+    }
+    let old = temporary_name(place).map_err(std::io::Error::other)?;
+    fs::rename(place, &old)?;
+    if let Err(error) = fs::rename(new, place) {
+        fs::rename(&old, place)?;
+        return Err(error);
+    }
+    remove(&old);
+    Ok(())
 }
 
 /// Removes every file and folder that was begun and not finished, for a program that is about to end. Results

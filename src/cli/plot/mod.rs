@@ -24,10 +24,10 @@ type Svg<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// Painting fails with whatever the backend says.
 pub(crate) type Painted = Result<(), Box<dyn std::error::Error>>;
 
-/// Refuses a path whose ending names no picture format, before any work is done.
+/// Refuses a path that names no picture format or can't be written, before any work is done.
 pub(crate) fn check_path(path: &Path) -> Result<(), Error> {
     match path.extension().and_then(|ending| ending.to_str()) {
-        Some("png" | "svg") => Ok(()),
+        Some("png" | "svg") => PendingFile::check(path),
         _ => Err(Error::usage(path.display().to_string(), "its ending names no picture format")
             .field("--plot")
             .legal("a path that ends in .png or .svg")),

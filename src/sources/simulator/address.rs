@@ -23,7 +23,7 @@ impl Settings {
     /// let settings = Settings::parse("sim:neuralink-n1@20000,electrodes=64,seed=7").unwrap();
     /// assert_eq!((settings.electrodes, settings.sample_rate_hz, settings.seed), (64, 20_000.0, 7));
     /// let message = Settings::parse("sim:neuralink-n1,sede=7").unwrap_err().to_string();
-    /// assert!(message.contains("Try: seed."), "{message}");
+    /// assert!(message.contains("Try: `seed`"), "{message}");
     /// ```
     pub fn parse(address: &str) -> Result<Settings, Error> {
         let usage = |found: String| Error::usage(address, found).legal(ADDRESS_FORM);
