@@ -218,7 +218,7 @@ proptest! {
         car_group in prop::sample::select(vec![0, 16, 64]),
         features in prop::sample::select(vec!["counts", "power", "counts-and-power"]),
         (notch, floats) in any::<(bool, bool)>(),
-        (hz, width_ms) in prop::sample::select(vec![(19_531.0, 20.0), (30_000.0, 5.0), (24_414.0625, 3.3)]),
+        (hz, width_ms) in prop::sample::select(vec![(19_531.0, 20.0), (30_000.0, 5.0), (24_414.062_5, 3.3)]),
     ) {
         let samples = noise(1300 * n_channels, seed);
         let samples = match floats {
