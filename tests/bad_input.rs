@@ -242,15 +242,15 @@ fn an_unknown_config_key() {
         let flags = ["--config", &config, "--out", &model];
         desk.refuse(&[&["train", &file, "--mapping", "m1-reaching"], &flags[..]].concat(), USAGE, words);
     };
-    train("[bins]\nwidht_ms = 50", &["own.toml, field `bins.widht_ms`", "did you mean `bins.width_ms`?"]);
-    train("[decoder]\nlag = 3", &["own.toml, field `decoder.lag`", "did you mean `decoder.lags`?"]);
+    train("[bins]\nwidht_ms = 50", &["own.toml, field `bins.widht_ms`", "Try: `bins.width_ms`"]);
+    train("[decoder]\nlag = 3", &["own.toml, field `decoder.lag`", "Try: `decoder.lags`"]);
     train("[decodr]\nlags = 3", &["own.toml, field `decodr`"]);
     train("[decoder]\nlags = 0", &["own.toml, field `decoder.lags`: 0", "Legal: 1 to 100"]);
     let mapping = desk.put("own-map.toml", "[counts]\nvariabel = \"spikes\"");
     let words = ["own-map.toml, field `counts.variabel`", "Try: `variable`, which is the nearest"];
     desk.refuse(&["inspect", &file, "--mapping", &mapping], INPUT, &words);
     let eval = desk.put("own-eval.toml", "[[run]]\nnmae = \"a\"");
-    desk.refuse(&["eval", &eval], USAGE, &["own-eval.toml, run 1, field `nmae`", "did you mean `name`?"]);
+    desk.refuse(&["eval", &eval], USAGE, &["own-eval.toml, run 1, field `nmae`", "Try: `name`"]);
 }
 
 #[test]
@@ -326,12 +326,12 @@ fn an_output_that_cannot_be_written() {
         let args = ["train", &hand, "--mapping", "m1-reaching", "--out", &desk.path(out)];
         desk.refuse(&args, OUTPUT, words);
     };
-    train("hand.mat", &["hand.mat: something else stands there", "model.toml", "Try: another name"]);
+    train("hand.mat", &["hand.mat: something else stands there, a file", "model.toml", "Try: another name"]);
     train("no/where", &["no/where: the folder above it doesn't exist", "Try: mkdir -p"]);
     train("hand.mat/model", &["hand.mat/model: the folder above it"]);
     std::fs::create_dir(desk.path("photos")).expect("a folder");
     desk.put("photos/a.jpg", "x");
-    train("photos", &["photos: something else stands there", "a new folder, an empty one"]);
+    train("photos", &["photos: something else stands there, a folder that holds `a.jpg`", "a new folder"]);
     for (flag, name) in [("--out", "i.jsonl"), ("--plot", "p.png")] {
         let missing = desk.path(&format!("no/{name}"));
         let replay = ["replay", &hand, "--mapping", "m1-reaching", "--model", &model];

@@ -1,7 +1,7 @@
 //! `efference eval`: several recordings and splits from a TOML file, one table out.
 
 use crate::cli::bins::BinRange;
-use crate::cli::run::{self, Speed};
+use crate::cli::run::{self, LastFifth, Speed};
 use crate::cli::source::SourceArgs;
 use crate::cli::{say, say_json, table};
 use efference::config::{Config, check_keys, not_toml};
@@ -72,6 +72,17 @@ struct Outcome {
 
 pub(crate) fn run(args: &EvalArgs) -> Result<(), Error> {
     let runs = read(&args.file)?;
+    let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
+    if let Some(text) =
+        args.only.as_ref().filter(|text| !names.iter().any(|name| name.contains(text.as_str())))
+    {
+        return Err(Error::usage(
+            args.file.display().to_string(),
+            format!("no run's name contains `{text}`"),
+        )
+        .field("--only")
+        .legal(names.join(", ")));
+    }
     let wanted = |run: &&Run| args.only.as_ref().is_none_or(|text| run.name.contains(text.as_str()));
     let outcomes = runs
         .iter()
@@ -101,11 +112,8 @@ fn read(file: &Path) -> Result<Vec<Run>, Error> {
         let table = value.as_table().cloned().unwrap_or_default();
         if let Some(key) = table.keys().find(|key| !legal(key)) {
             let legal: Vec<&str> = RUN_KEYS.into_iter().chain(SETTINGS).collect();
-            let error = Error::usage(&place, "an unknown key").field(key).legal(legal.join(", "));
-            return Err(match efference::nearest(key, legal) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error,
-            });
+            let error = Error::usage(&place, "the key is unknown").field(key).legal(legal.join(", "));
+            return Err(error.hint("leave it out").suggest(key, legal));
         }
         let run: Run = value.clone().try_into().map_err(|error| not_toml(&place, &error))?;
         Config::parse(&run.config.to_string(), &place)?;
@@ -124,7 +132,11 @@ fn evaluate(run: &Run, file: &Path) -> Result<Outcome, Error> {
     };
     let (train, test) = (range(&run.train, "train")?, range(&run.test, "test")?);
     let config = Config::parse(&run.config.to_string(), &place)?;
-    let source = SourceArgs { recording: locate(&run.recording, file), mapping: run.mapping.clone() };
+    let mapping = run.mapping.as_ref().map(|mapping| match beside(file, mapping) {
+        path if path.is_file() => path.display().to_string(),
+        _ => mapping.clone(),
+    });
+    let source = SourceArgs { recording: locate(&run.recording, file), mapping };
     let mut outcome = Outcome {
         name: run.name.clone(),
         data: source.name(),
@@ -156,7 +168,8 @@ fn evaluate(run: &Run, file: &Path) -> Result<Outcome, Error> {
         .field("test")
         .legal("bins that are not trained on"));
     }
-    let trained = run::train(&source, &config, train, false, String::new())?;
+    run::check_kind(&recording, &config)?;
+    let trained = run::train(&source, &config, train, LastFifth::NotScored, String::new())?;
     let replayed = run::replay(recording, &trained.model, test, Speed::Max, |_, _| Ok(()))?;
     outcome.synthetic = info.synthetic;
     outcome.time_ratio = Some(replayed.time_ratio());
@@ -170,11 +183,15 @@ fn locate(recording: &str, file: &Path) -> String {
     if recording.starts_with("sim:") || Path::new(recording).is_absolute() {
         return recording.to_string();
     }
-    let base = match std::env::var_os("EFFERENCE_DATA") {
-        Some(data) => PathBuf::from(data),
-        None => file.parent().map(Path::to_path_buf).unwrap_or_default(),
+    let path = match std::env::var_os("EFFERENCE_DATA") {
+        Some(data) => PathBuf::from(data).join(recording),
+        None => beside(file, recording),
     };
-    base.join(recording).display().to_string()
+    path.display().to_string()
+}
+
+fn beside(file: &Path, name: &str) -> PathBuf {
+    file.parent().map(Path::to_path_buf).unwrap_or_default().join(name)
 }
 
 fn text(outcomes: &[Outcome]) -> comfy_table::Table {

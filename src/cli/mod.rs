@@ -23,7 +23,7 @@ pub(crate) fn main() -> ExitCode {
     // What is half written goes away; what was there before stays.
     let interrupted = || {
         sinks::remove_pending();
-        eprintln!("interrupted: nothing was written");
+        eprintln!("interrupted: nothing half written is left");
         std::process::exit(EXIT_INTERRUPTED);
     };
     if let Err(error) = ctrlc::set_handler(interrupted) {
@@ -82,8 +82,9 @@ impl Command {
             Command::Eval(args) => eval::run(args),
             Command::Detect(args) => detect::run(args),
             Command::Completions(args) => {
-                clap_complete::generate(args.shell, &mut Cli::command(), "efference", &mut std::io::stdout());
-                Ok(())
+                let mut script = Vec::new();
+                clap_complete::generate(args.shell, &mut Cli::command(), "efference", &mut script);
+                say(String::from_utf8_lossy(&script))
             }
         }
     }

@@ -20,12 +20,16 @@ impl PendingFile {
     /// Starts to write what shall stand at `place`.
     ///
     /// # Errors
-    /// If the folder of `place` doesn't exist or can't be written to, or `place` is a folder.
+    /// If the folder of `place` doesn't exist or can't be written to, or something else than a file stands at
+    /// `place`.
     pub fn create(place: &Path) -> Result<Self, Error> {
-        if place.is_dir() {
-            return Err(Error::output(place.display().to_string(), "it is a folder")
-                .legal("a path for a file")
-                .hint("add a file name to it"));
+        if let Ok(about) = place.symlink_metadata()
+            && !about.is_file()
+        {
+            let found = if about.is_dir() { "it is a folder" } else { "it is a link, a pipe or a device" };
+            return Err(Error::output(place.display().to_string(), found)
+                .legal("a new path, or a file to replace")
+                .hint("another name"));
         }
         let path = temporary_name(place)?;
         let pending = Pending::register(path);
@@ -49,6 +53,11 @@ impl PendingFile {
         self.writer.write_all(bytes).map_err(|error| Error::unwritable(&self.place, &error))
     }
 
+    /// Where it shall stand.
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
     /// Puts the file in its place.
     ///
     /// # Errors
@@ -69,33 +78,35 @@ pub struct PendingDir {
 }
 
 impl PendingDir {
-    /// Starts to fill what shall stand at `place`. An empty folder there is taken; one that holds `owned`
-    /// (the name of a file that only we write) is replaced; anything else is refused.
+    /// Starts to fill what shall stand at `place`. A folder there is replaced if it holds nothing but files
+    /// named in `owned`, which only we write; anything else is refused.
     ///
     /// # Errors
     /// If something else stands at `place` or the folder above can't be written to.
-    pub fn create(place: &Path, owned: &str) -> Result<Self, Error> {
-        if place.exists() {
-            let ours = place.join(owned).is_file();
-            let empty = fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
-            if !ours && !empty {
-                return Err(Error::output(place.display().to_string(), "something else stands there")
-                    .legal(format!("a new folder, an empty one, or one with a `{owned}` to replace"))
-                    .hint("another name"));
+    pub fn create(place: &Path, owned: &[&str]) -> Result<Self, Error> {
+        if place.symlink_metadata().is_ok() {
+            let foreign = match fs::read_dir(place) {
+                Err(_) => Some("a file".to_string()),
+                Ok(entries) => entries
+                    .map(|entry| {
+                        entry.map_or_else(|e| e.to_string(), |e| e.file_name().to_string_lossy().into())
+                    })
+                    .find(|name: &String| !owned.contains(&name.as_str()))
+                    .map(|name| format!("a folder that holds `{name}`")),
+            };
+            if let Some(foreign) = foreign {
+                return Err(Error::output(
+                    place.display().to_string(),
+                    format!("something else stands there, {foreign}"),
+                )
+                .legal(format!("a new folder, or one with nothing but {} to replace", owned.join(", ")))
+                .hint("another name"));
             }
         }
         let path = temporary_name(place)?;
         let pending = Pending::register(path);
         fs::create_dir(&pending.path).map_err(|error| Error::unwritable(place, &error))?;
         Ok(PendingDir { place: place.to_path_buf(), pending })
-    }
-
-    /// Refuses a place that couldn't be written, before any work is done for it.
-    ///
-    /// # Errors
-    /// As [`PendingDir::create`].
-    pub fn check(place: &Path, owned: &str) -> Result<(), Error> {
-        Self::create(place, owned).map(drop)
     }
 
     /// Writes one file of the folder.
@@ -234,7 +245,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let place = folder.path().join("model");
         for round in ["1", "2"] {
-            let dir = PendingDir::create(&place, "model.toml").expect("writable");
+            let dir = PendingDir::create(&place, &["model.toml"]).expect("writable");
             dir.write("model.toml", round.as_bytes()).expect("room");
             dir.finish().expect("renamed");
             assert_eq!(fs::read(place.join("model.toml")).expect("it is there"), round.as_bytes());
@@ -242,9 +253,11 @@ mod tests {
         assert_eq!(names(folder.path()), ["model"]);
         let other = folder.path().join("photos");
         fs::create_dir(&other).expect("writable");
-        fs::write(other.join("a.jpg"), "x").expect("writable");
-        assert!(PendingDir::create(&other, "model.toml").is_err());
-        assert_eq!(names(&other), ["a.jpg"]);
+        for name in ["a.jpg", "model.toml"] {
+            fs::write(other.join(name), "x").expect("writable");
+            assert!(PendingDir::create(&other, &["model.toml"]).is_err(), "a photo among ours");
+        }
+        assert_eq!(names(&other), ["a.jpg", "model.toml"]);
     }
 
     #[test]

@@ -27,16 +27,7 @@ pub(super) fn lda(
     let place = "fit of the LDA";
     let trials = Trials::new(x, labels, names, rows, deviation);
     trials.check(names, place)?;
-    let parts = folds(rows.len(), config.folds);
-    let loss = |gamma: f64| -> f64 {
-        let losses = parts.iter().map(|part| {
-            let rest: Vec<usize> = (0..rows.len()).filter(|at| !part.contains(at)).collect();
-            trials.lda(&rest, gamma).map_or(f64::INFINITY, |scores| {
-                part.clone().map(|at| scores.log_loss(&trials, at)).sum::<f64>()
-            })
-        });
-        losses.sum()
-    };
+    let loss = trials.cross_validated(config.folds, |rows, gamma| trials.lda(rows, gamma));
     let (least, gamma) = config
         .shrinkage
         .iter()
@@ -66,16 +57,7 @@ pub(super) fn logistic(
     let place = "fit of the logistic regression";
     let trials = Trials::new(x, labels, names, rows, deviation);
     trials.check(names, place)?;
-    let parts = folds(rows.len(), config.folds);
-    let loss = |strength: f64| -> f64 {
-        let losses = parts.iter().map(|part| {
-            let rest: Vec<usize> = (0..rows.len()).filter(|at| !part.contains(at)).collect();
-            trials.logistic(&rest, strength).map_or(f64::INFINITY, |scores| {
-                part.clone().map(|at| scores.log_loss(&trials, at)).sum::<f64>()
-            })
-        });
-        losses.sum()
-    };
+    let loss = trials.cross_validated(config.folds, |rows, strength| trials.logistic(rows, strength).ok());
     let strength = least_loss(&config.ridge, LOGISTIC_START, loss).unwrap_or(config.ridge[0]);
     let all: Vec<usize> = (0..rows.len()).collect();
     let scores = trials.logistic(&all, strength)?;
@@ -117,6 +99,26 @@ impl Trials {
             }
         }
         Ok(())
+    }
+
+    /// The log loss over contiguous folds as a function of what `fit` (rows and a strength) regularises with;
+    /// infinite where a fold can't be fitted.
+    fn cross_validated(
+        &self,
+        n_folds: usize,
+        fit: impl Fn(&[usize], f64) -> Option<Scores>,
+    ) -> impl Fn(f64) -> f64 {
+        let n = self.labels.len();
+        let parts = folds(n, n_folds);
+        move |strength| {
+            let losses = parts.iter().map(|part| {
+                let rest: Vec<usize> = (0..n).filter(|at| !part.contains(at)).collect();
+                fit(&rest, strength).map_or(f64::INFINITY, |scores| {
+                    part.clone().map(|at| scores.log_loss(self, at)).sum::<f64>()
+                })
+            });
+            losses.sum()
+        }
     }
 
     fn lda(&self, rows: &[usize], gamma: f64) -> Option<Scores> {
@@ -165,6 +167,11 @@ impl Trials {
                     .legal("strengths above 0")
                     .hint("decoder.ridge = [100, 1000]")
             })?;
+        if fitted.params().ncols() != self.n_classes {
+            return Err(Error::fit("fit of the logistic regression", "a fold lacks a class")
+                .field("decoder.folds")
+                .legal("folds that leave trials of every class to the others"));
+        }
         Ok(Scores { w: fitted.params().t().to_owned(), h: fitted.intercept().to_owned() })
     }
 }

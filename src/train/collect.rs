@@ -26,7 +26,9 @@ pub fn collect(
     let mut pipeline = Pipeline::new(config, &info, thresholds, None)?;
     let schedule = *pipeline.schedule();
     let n_features = config.bins.features.width(info.n_channels());
-    let (mut features, mut starts_segment, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+    check_size(end, n_features, &recording.about.path)?;
+    let (mut features, mut starts_segment) = (Vec::new(), Vec::new());
+    let (mut whole, mut received) = (Vec::new(), Vec::new());
     let mut block = recording.source.new_block();
     while (whole.len() as u64) < end && recording.source.read(&mut block)? == ReadOutcome::Block {
         pipeline.process(&block, |event| {
@@ -38,10 +40,12 @@ pub fn collect(
                     features.extend(std::iter::repeat_n(0.0, n_features));
                     starts_segment.push(false);
                     whole.push(false);
+                    received.push(false);
                 }
                 features.extend_from_slice(&bin.features);
                 starts_segment.push(bin.starts_segment);
                 whole.push(bin.lost_frames == 0);
+                received.push(bin.received_frames > 0);
             }
         });
         tick(block.end_sample().0);
@@ -54,25 +58,58 @@ pub fn collect(
             .legal("a recording with position or velocity, or with classes of trials")
             .hint("`efference inspect` shows what it holds; a mapping names the variables")
     })?;
-    Ok(Dataset { features, kinds: config.bins.features, starts_segment, whole, targets, rows: 0..n_bins })
+    Ok(Dataset {
+        features,
+        kinds: config.bins.features,
+        starts_segment,
+        whole,
+        received,
+        targets,
+        rows: 0..n_bins,
+    })
 }
 
-/// Thresholds of a broadband stream: the noise of each channel in the first seconds, times the threshold's
-/// multiple; −∞ (never crossed) for flat channels. Empty for a stream of counts. Reads `source` from where it
-/// stands.
+/// Refuses a recording whose features don't fit, before anything is read.
+fn check_size(n_bins: u64, n_features: usize, place: &str) -> Result<(), Error> {
+    let bytes = n_bins.saturating_mul((n_features * size_of::<f32>()) as u64);
+    if bytes <= FEATURE_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::fit(place, format!("{n_bins} bins of {n_features} features, {} GiB", bytes >> 30))
+        .field("bins")
+        .legal(format!("at most {} GiB of features", FEATURE_BYTES_MAX >> 30))
+        .hint("fewer bins, --bins A..B, or wider ones"))
+}
+
+/// Memory of a data set's features at most.
+const FEATURE_BYTES_MAX: u64 = 8 << 30;
+
+/// Thresholds of a broadband stream: the noise of each channel in the first seconds from frame `from` on, times
+/// the threshold's multiple; −∞ (never crossed) for flat channels. Empty for a stream of counts. Reads `source`
+/// from where it stands, its beginning.
 ///
 /// # Errors
-/// A damaged recording, settings that don't suit it.
-pub fn calibrate(source: &mut dyn SampleSource, config: &Config) -> Result<Vec<f32>, Error> {
+/// A damaged recording, settings that don't suit it, one that ends before its noise can be measured.
+pub fn calibrate(
+    source: &mut dyn SampleSource,
+    config: &Config,
+    from: SampleIndex,
+) -> Result<Vec<f32>, Error> {
     let info: StreamInfo = source.info().clone();
     if info.kind == StreamKind::Counts {
         return Ok(Vec::new());
     }
-    let never = vec![f32::NEG_INFINITY; info.n_channels()];
-    let mut pipeline = Pipeline::new(config, &info, &never, None)?;
-    let settled = SampleIndex((SETTLE_SECONDS * info.sample_rate.hz()) as u64);
+    let settled = SampleIndex(from.0 + (SETTLE_SECONDS * info.sample_rate.hz()) as u64);
     let asked = (config.front_end.noise_seconds * info.sample_rate.hz()) as u64;
     let frames = source.n_frames().map_or(asked, |n| asked.min(n.saturating_sub(settled.0)));
+    if frames == 0 {
+        let seconds = source.n_frames().map_or(0.0, |n| info.sample_rate.seconds(SampleIndex(n)));
+        return Err(Error::input("noise", format!("the recording ends after {seconds:.3} s"))
+            .field("front_end.noise_seconds")
+            .legal(format!("some frames after the first {SETTLE_SECONDS} s, in which the filter settles"))
+            .hint("a longer recording"));
+    }
+    let mut pipeline = Pipeline::new(config, &info, &vec![f32::NEG_INFINITY; info.n_channels()], None)?;
     let mut noise = NoiseEstimator::new(info.n_channels(), config.front_end.noise, frames);
     let mut block = source.new_block();
     while block.end_sample().0 < settled.0 + asked && source.read(&mut block)? == ReadOutcome::Block {
@@ -84,10 +121,15 @@ pub fn calibrate(source: &mut dyn SampleSource, config: &Config) -> Result<Vec<f
         });
     }
     let multiple = config.front_end.threshold;
-    let threshold = |noise: f32| {
-        if noise > 0.0 { (f64::from(noise) * multiple) as f32 } else { f32::NEG_INFINITY }
+    let threshold = |(channel, noise): (usize, f32)| match noise {
+        0.0 => Ok(f32::NEG_INFINITY),
+        noise if noise.is_finite() && noise > 0.0 => Ok((f64::from(noise) * multiple) as f32),
+        _ => Err(Error::input("noise", format!("channel {} has a noise of {noise}", info.channels[channel]))
+            .field("uv_per_count")
+            .legal("samples whose squares are finite numbers")
+            .hint("a scale in µV per count")),
     };
-    Ok(noise.finish().into_iter().map(threshold).collect())
+    noise.finish().into_iter().enumerate().map(threshold).collect()
 }
 
 /// The filter's start is not noise.

@@ -13,7 +13,7 @@
 
 use super::cross_validation::{folds, least_loss};
 use super::dataset::{Dataset, Movement};
-use super::ridge::{gram_of, solve_positive};
+use super::ridge::{self, gram_of, solve_positive};
 use crate::config::DecoderConfig;
 use crate::decode::Weights;
 use crate::error::Error;
@@ -43,21 +43,26 @@ pub(super) fn fit(
             .legal("`velocity-kalman` or `wiener` for this recording"));
     }
     let rows = windows(data, config);
-    if rows.len() < ROWS_PER_STATE * config.folds {
+    if rows.len() < ROWS_PER_FOLD_MIN * config.folds {
         return Err(Error::fit(place, format!("{} bins with their neighbours", rows.len()))
             .field("bins")
-            .legal(format!("at least {}", ROWS_PER_STATE * config.folds))
+            .legal(format!("at least {}", ROWS_PER_FOLD_MIN * config.folds))
             .hint("a wider --bins A..B, or smaller decoder.lead_bins and decoder.trail_bins"));
     }
+    let n_known = x.ncols() * if config.whiten { 2 } else { 1 };
+    ridge::check_size(rows.len(), n_known, 1, place)?;
     let problem = Problem::new(movement, x, rows, with_position, config);
     let all: Vec<usize> = (0..problem.rows.len()).collect();
     let strength = if let [only] = config.ridge[..] {
         only
     } else {
         let parts = folds(all.len(), config.folds);
+        // States of rows within reach of a fold hold that fold's velocities.
+        let reach = config.lead_bins + config.trail_bins + 1;
         let chosen = least_loss(&config.ridge, START_SHARE * all.len() as f64, |strength| {
             let losses = parts.iter().map(|part| {
-                let rest: Vec<usize> = all.iter().copied().filter(|at| !part.contains(at)).collect();
+                let near = part.start.saturating_sub(reach)..part.end + reach;
+                let rest: Vec<usize> = all.iter().copied().filter(|at| !near.contains(at)).collect();
                 let Some(fitted) = problem.solve(&rest, strength) else { return f64::INFINITY };
                 problem.loss(&fitted, &all[part.clone()])
             });
@@ -71,8 +76,8 @@ pub(super) fn fit(
 
 /// Where the search for a strength starts, as a share of the rows.
 const START_SHARE: f64 = 0.03;
-/// Bins per fold that a fit needs at the very least.
-const ROWS_PER_STATE: usize = 20;
+/// Bins per fold that a fit needs at the very least: those to warm up on, and as many to score.
+const ROWS_PER_FOLD_MIN: usize = 2 * WARM_UP_BINS;
 
 fn singular(place: &str) -> Error {
     Error::fit(place, "it is singular, or its gain doesn't converge, at every ridge strength")

@@ -6,10 +6,12 @@
 //! by Cholesky. A fold's Gram matrix is the whole one less the fold's own.
 
 use super::cross_validation::{folds, least_loss};
+use crate::error::Error;
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::prelude::Solve;
 use faer::{Accum, Mat, MatRef, Par, Side};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// A fitted ridge regression.
@@ -37,10 +39,9 @@ pub(super) fn fit(
     let strength = if let [only] = strengths {
         *only
     } else {
-        let without: Vec<Normal<'_>> =
-            parts.iter().zip(&grams).map(|(part, gram)| normal.without(part.clone(), gram)).collect();
         least_loss(strengths, START_SHARE * n as f64, |strength| {
-            let losses = parts.iter().zip(&without).map(|(part, normal)| {
+            let losses = parts.iter().zip(&grams).map(|(part, gram)| {
+                let normal = normal.without(part.clone(), gram);
                 let Some(fit) = normal.solve(strength) else { return f64::INFINITY };
                 squared_error(&fit, x, y, part.clone(), n_scored)
             });
@@ -50,6 +51,27 @@ pub(super) fn fit(
     let (coefficients, offset) = normal.solve(strength)?;
     Some(Ridge { coefficients, offset, strength })
 }
+
+/// Refuses a fit that memory doesn't hold: the regressors, and the sums of products of every fold.
+///
+/// # Errors
+/// With what to leave out.
+pub(super) fn check_size(n_rows: usize, n_columns: usize, n_folds: usize, place: &str) -> Result<(), Error> {
+    let side = n_columns.min(n_rows);
+    // The whole Gram matrix, one a fold, and three while one is solved.
+    let values = n_rows as f64 * n_columns as f64 + (4 + n_folds) as f64 * (side as f64).powi(2);
+    let gib = values * size_of::<f64>() as f64 / f64::from(1u32 << 30);
+    if gib <= FIT_GIB_MAX {
+        return Ok(());
+    }
+    Err(Error::fit(place, format!("{n_columns} regressors over {n_rows} bins, {gib:.0} GiB of sums"))
+        .field("decoder.lags")
+        .legal(format!("at most {FIT_GIB_MAX} GiB"))
+        .hint("fewer lags, fewer bins (--bins A..B), or a higher decoder.min_events"))
+}
+
+/// Memory that a fit may take, which a usual workstation has.
+const FIT_GIB_MAX: f64 = 8.0;
 
 /// Where the search for a strength starts, as a share of the rows: z-scored features want about this.
 const START_SHARE: f64 = 0.4;
@@ -61,7 +83,7 @@ struct Normal<'a> {
     /// Rows that are fitted.
     rows: Vec<Range<usize>>,
     /// XᵀX or XXᵀ of all of `x`'s fitted rows, uncentred, lower half.
-    gram: Mat<f64>,
+    gram: Cow<'a, Mat<f64>>,
     dual: bool,
     x_mean: Vec<f64>,
     y_mean: Vec<f64>,
@@ -83,13 +105,16 @@ impl<'a> Normal<'a> {
         };
         let rows = std::iter::once(0..x.nrows()).collect::<Vec<_>>();
         let (x_mean, y_mean) = (mean_of(x, &rows), mean_of(y, &rows));
-        (Normal { x, y, rows, gram, dual, x_mean, y_mean }, grams)
+        (Normal { x, y, rows, gram: Cow::Owned(gram), dual, x_mean, y_mean }, grams)
     }
 
     /// The same for all rows but `part`, whose own XᵀX is `gram`.
-    fn without(&self, part: Range<usize>, gram: &Option<Mat<f64>>) -> Self {
+    fn without<'b>(&'b self, part: Range<usize>, gram: &Option<Mat<f64>>) -> Normal<'b> {
         let rows = vec![0..part.start, part.end..self.x.nrows()];
-        let gram = gram.as_ref().map_or_else(|| self.gram.clone(), |gram| &self.gram - gram);
+        let gram = match gram {
+            None => Cow::Borrowed(&*self.gram),
+            Some(gram) => Cow::Owned(&*self.gram - gram),
+        };
         let (x_mean, y_mean) = (mean_of(self.x, &rows), mean_of(self.y, &rows));
         Normal { x: self.x, y: self.y, rows, gram, dual: self.dual, x_mean, y_mean }
     }
@@ -109,7 +134,7 @@ impl<'a> Normal<'a> {
     fn solve_primal(&self, strength: f64) -> Option<Mat<f64>> {
         let (p, m) = (self.x.ncols(), self.y.ncols());
         let n: usize = self.rows.iter().map(Range::len).sum();
-        let mut a = self.gram.clone();
+        let mut a = self.gram.clone().into_owned();
         for column in 0..p {
             let scaled = n as f64 * self.x_mean[column];
             for row in column..p {

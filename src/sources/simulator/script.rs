@@ -125,6 +125,7 @@ fn about(address: &str, settings: &Settings, body: &Body, n_frames: u64) -> Abou
             .map(|electrode| body.info.channels[electrode].clone())
             .collect(),
         synthetic: true,
+        mapping: None,
         missing: Vec::new(),
         notes,
     }
