@@ -418,6 +418,7 @@ mod tests {
             kinds: Features::Counts,
             starts_segment: (0..600).map(|bin| bin == 0).collect(),
             whole: vec![true; 600],
+            received: vec![true; 600],
             targets: Targets::Movement(movement.clone()),
             rows: 0..600,
         };
