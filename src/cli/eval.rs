@@ -84,14 +84,38 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Error> {
         .legal(names.join(", ")));
     }
     let wanted = |run: &&Run| args.only.as_ref().is_none_or(|text| run.name.contains(text.as_str()));
-    let outcomes = runs
-        .iter()
-        .filter(wanted)
-        .map(|run| evaluate(run, &args.file))
-        .collect::<Result<Vec<Outcome>, Error>>()?;
+    // One run that fails doesn't take the others with it; the program still ends with its error.
+    let mut failed = None;
+    let mut outcomes = Vec::new();
+    for run in runs.iter().filter(wanted) {
+        outcomes.push(evaluate(run, &args.file).unwrap_or_else(|error| {
+            let outcome = Outcome { skipped: Some(error.to_string()), ..Outcome::of(run) };
+            failed.get_or_insert(error);
+            outcome
+        }));
+    }
     match args.json {
-        true => say_json(&serde_json::json!({ "runs": outcomes })),
-        false => say(text(&outcomes)),
+        true => say_json(&serde_json::json!({ "runs": outcomes }))?,
+        false => say(text(&outcomes))?,
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+impl Outcome {
+    /// Nothing yet.
+    fn of(run: &Run) -> Self {
+        Outcome {
+            name: run.name.clone(),
+            data: run.recording.clone(),
+            decoder: String::new(),
+            synthetic: false,
+            train: run.train.clone(),
+            test: run.test.clone(),
+            skipped: None,
+            score: Score::default(),
+            time_ratio: None,
+            train_seconds: None,
+        }
     }
 }
 
@@ -137,18 +161,7 @@ fn evaluate(run: &Run, file: &Path) -> Result<Outcome, Error> {
         _ => mapping.clone(),
     });
     let source = SourceArgs { recording: locate(&run.recording, file), mapping };
-    let mut outcome = Outcome {
-        name: run.name.clone(),
-        data: source.name(),
-        decoder: config.decoder.kind.name().to_string(),
-        synthetic: false,
-        train: run.train.clone(),
-        test: run.test.clone(),
-        skipped: None,
-        score: Score::default(),
-        time_ratio: None,
-        train_seconds: None,
-    };
+    let mut outcome = Outcome { data: source.name(), ..Outcome::of(run) };
     if !source.recording.starts_with("sim:") && !Path::new(&source.recording).exists() {
         outcome.skipped =
             Some(format!("{} is absent; EFFERENCE_DATA names the recordings", source.recording));
@@ -171,6 +184,7 @@ fn evaluate(run: &Run, file: &Path) -> Result<Outcome, Error> {
     run::check_kind(&recording, &config)?;
     let trained = run::train(&source, &config, train, LastFifth::NotScored, String::new())?;
     let replayed = run::replay(recording, &trained.model, test, Speed::Max, |_, _| Ok(()))?;
+    outcome.decoder = config.decoder.kind.name().to_string();
     outcome.synthetic = info.synthetic;
     outcome.time_ratio = Some(replayed.time_ratio());
     outcome.train_seconds = Some(trained.seconds);
