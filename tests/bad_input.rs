@@ -71,6 +71,14 @@ impl Desk {
         found
     }
 
+    /// Whether `name` is being written. Looks at names alone: what is listed may be gone when it is opened.
+    #[cfg(unix)]
+    fn has_temporary(&self, name: &str) -> bool {
+        let mut entries = std::fs::read_dir(self.folder.path()).expect("a folder");
+        let start = format!(".{name}.");
+        entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(&start)))
+    }
+
     /// Runs what must be refused: by this exit code, in one paragraph with these words, every file as it was.
     fn refuse(&self, args: &[&str], code: i32, words: &[&str]) {
         let before = self.everything();
@@ -332,6 +340,10 @@ fn an_output_that_cannot_be_written() {
     std::fs::create_dir(desk.path("photos")).expect("a folder");
     desk.put("photos/a.jpg", "x");
     train("photos", &["photos: something else stands there, a folder that holds `a.jpg`", "a new folder"]);
+    // A README of somebody's own is no model, though a model has one.
+    std::fs::create_dir(desk.path("notes")).expect("a folder");
+    desk.put("notes/README.md", "of last year");
+    train("notes", &["notes: something else stands there, a folder that holds `README.md`"]);
     for (flag, name) in [("--out", "i.jsonl"), ("--plot", "p.png")] {
         let missing = desk.path(&format!("no/{name}"));
         let replay = ["replay", &hand, "--mapping", "m1-reaching", "--model", &model];
@@ -370,8 +382,8 @@ fn an_interrupt_in_the_middle() {
             .stderr(std::process::Stdio::piped())
             .spawn()
             .expect("the program starts");
-        // The replay takes 20 s; its intents are under way when their temporary file has bytes.
-        while !desk.everything().iter().any(|(path, bytes)| is_temporary(path) && bytes.is_some()) {
+        // The replay takes 20 s; it is under way when its intents have a temporary name.
+        while !desk.has_temporary("intents.jsonl") {
             assert!(replay.try_wait().expect("a child").is_none(), "it ended by itself");
             std::thread::yield_now();
         }
@@ -383,11 +395,6 @@ fn an_interrupt_in_the_middle() {
         assert!(told.contains("interrupted") && output.stdout.is_empty(), "{signal}: {told}");
         assert!(before == desk.everything(), "{signal}: files were left or changed");
     }
-}
-
-#[cfg(unix)]
-fn is_temporary(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().contains("intents.jsonl."))
 }
 
 /// Four channels of 16 bits, 10 frames.

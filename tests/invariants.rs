@@ -8,7 +8,7 @@ use efference::block::{
 use efference::config::{Config, NormaliserKind};
 use efference::decode::{Decoder, LinearDecoder, Normaliser, Output, Weights};
 use efference::intents::{Action, Intent};
-use efference::pipeline::{Event, GAP_BINS_MAX, Pipeline};
+use efference::pipeline::{Event, GAP_BINS_MAX, Ledger, Pipeline};
 use efference::{SampleIndex, SampleRate};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -36,6 +36,8 @@ struct Told {
     intents: Vec<Intent>,
     /// Ordered, since a block tells them tile by tile.
     crossings: Vec<(u64, usize)>,
+    /// As it stood after the last block.
+    ledger: Ledger,
 }
 
 #[derive(Debug, PartialEq)]
@@ -144,6 +146,7 @@ impl Told {
             Event::Crossing { channel, at } => self.crossings.push((at.0, channel)),
             Event::Filtered(_) | Event::Done(_) => {}
         });
+        self.ledger = pipeline.ledger();
     }
 }
 
@@ -279,6 +282,11 @@ proptest! {
             prop_assert_eq!(u64::from(bin.received + bin.lost), frames.end - frames.start);
             next = bin.end;
         }
+        let last = (0..2000).rev().find(|&frame| !lost(frame)).expect("one came");
+        let n_lost = (0..last).filter(|&frame| lost(frame)).count() as u64;
+        let received = last as u64 + 1 - n_lost;
+        let ledger = Ledger { received_frames: received, lost_frames: n_lost, ..Ledger::default() };
+        prop_assert_eq!(told.ledger, ledger, "received and lost are the frames up to the last that came");
         prop_assert!(told.bins.iter().zip(0..).all(|(bin, index)| bin.index == index), "a bin is missing");
         let lost_of_intents: Vec<u32> = told.intents.iter().map(|intent| intent.lost_frames).collect();
         let lost_of_bins: Vec<u32> = told.bins.iter().map(|bin| bin.lost).collect();

@@ -78,30 +78,25 @@ pub struct PendingDir {
 }
 
 impl PendingDir {
-    /// Starts to fill what shall stand at `place`. A folder there is replaced if it holds nothing but files
-    /// named in `owned`, which only we write; anything else is refused.
+    /// Starts to fill what shall stand at `place`. A folder there is replaced if it is empty, or if it holds the
+    /// first of the files named in `owned`, by which we know our own, and nothing but those; anything else is
+    /// refused.
     ///
     /// # Errors
     /// If something else stands at `place` or the folder above can't be written to.
     pub fn create(place: &Path, owned: &[&str]) -> Result<Self, Error> {
-        if place.symlink_metadata().is_ok() {
-            let foreign = match fs::read_dir(place) {
-                Err(_) => Some("a file".to_string()),
-                Ok(entries) => entries
-                    .map(|entry| {
-                        entry.map_or_else(|e| e.to_string(), |e| e.file_name().to_string_lossy().into())
-                    })
-                    .find(|name: &String| !owned.contains(&name.as_str()))
-                    .map(|name| format!("a folder that holds `{name}`")),
-            };
-            if let Some(foreign) = foreign {
-                return Err(Error::output(
-                    place.display().to_string(),
-                    format!("something else stands there, {foreign}"),
-                )
-                .legal(format!("a new folder, or one with nothing but {} to replace", owned.join(", ")))
-                .hint("another name"));
-            }
+        if place.symlink_metadata().is_ok()
+            && let Some(foreign) = foreign(place, owned)
+        {
+            return Err(Error::output(
+                place.display().to_string(),
+                format!("something else stands there, {foreign}"),
+            )
+            .legal(format!(
+                "a new folder, an empty one, or one with nothing but {} to replace",
+                owned.join(", ")
+            ))
+            .hint("another name"));
         }
         let path = temporary_name(place)?;
         let pending = Pending::register(path);
@@ -132,6 +127,19 @@ impl PendingDir {
         drop(open);
         replaced.map_err(|error| Error::unwritable(&self.place, &error))
     }
+}
+
+/// What stands at `place` that we didn't write; nothing where we may replace it.
+fn foreign(place: &Path, owned: &[&str]) -> Option<String> {
+    let Ok(entries) = fs::read_dir(place) else { return Some("a file".to_string()) };
+    let name = |entry: std::io::Result<fs::DirEntry>| match entry {
+        Ok(entry) => entry.file_name().to_string_lossy().into_owned(),
+        Err(error) => error.to_string(),
+    };
+    let names: Vec<String> = entries.map(name).collect();
+    let ours = names.is_empty() || names.iter().any(|name| name == owned[0]);
+    let other = names.iter().find(|name| !ours || !owned.contains(&name.as_str()));
+    other.map(|name| format!("a folder that holds `{name}`"))
 }
 
 /// Puts the folder `new` at `place`, and what stood there back if that fails.

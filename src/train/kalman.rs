@@ -334,3 +334,167 @@ fn row_major(of: MatRef<'_, f64>, sign: f64) -> Vec<f32> {
     let columns = of.ncols();
     (0..of.nrows() * columns).map(|i| (sign * of[(i / columns, i % columns)]) as f32).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::dataset::Targets;
+    use super::super::slow;
+    use super::*;
+    use crate::config::Features;
+
+    fn matrix(rows: usize, columns: usize, size: f64, noise: &mut impl FnMut() -> f64) -> Mat<f64> {
+        Mat::from_fn(rows, columns, |_, _| size * noise())
+    }
+
+    fn covariance(n: usize, noise: &mut impl FnMut() -> f64) -> Mat<f64> {
+        let root = matrix(n, n, 1.0, noise);
+        &root * root.transpose() + Mat::<f64>::identity(n, n) * faer::Scale(0.3)
+    }
+
+    /// The filter of the textbook, its covariance carried from bin to bin.
+    struct Textbook {
+        a: Mat<f64>,
+        w: Mat<f64>,
+        c: Mat<f64>,
+        q: Mat<f64>,
+        s: Mat<f64>,
+        p: Mat<f64>,
+    }
+
+    impl Textbook {
+        /// Takes one observation, a column; K = P⁻Cᵀ(CP⁻Cᵀ + Q)⁻¹.
+        fn step(&mut self, x: &Mat<f64>) {
+            let prior = &self.a * &self.p * self.a.transpose() + &self.w;
+            let innovation = &self.c * &prior * self.c.transpose() + &self.q;
+            let gain = slow::solve(&innovation, &(&self.c * &prior)).transpose().to_owned();
+            let ahead = &self.a * &self.s;
+            self.s = &ahead + &gain * (x - &self.c * &ahead);
+            self.p = &prior - &gain * &self.c * &prior;
+        }
+    }
+
+    #[test]
+    fn the_steady_gain_is_where_the_textbook_filter_ends() {
+        let (n, p) = (4, 7);
+        let mut noise = slow::noise(1);
+        let a = matrix(n, n, 0.4, &mut noise) + Mat::<f64>::identity(n, n) * faer::Scale(0.5);
+        let (w, q) = (covariance(n, &mut noise), covariance(p, &mut noise));
+        let c = matrix(p, n, 1.0, &mut noise);
+        let n_matrix = slow::solve(&q, &c).transpose().to_owned();
+        let g = &n_matrix * &c;
+        let steady = steady_state(a.as_ref(), w.as_ref(), g.as_ref()).expect("it converges");
+
+        let (s, start) = (Mat::zeros(n, 1), w.clone());
+        let mut textbook = Textbook { a: a.clone(), w, c, q, s, p: start };
+        let gain = &steady * &n_matrix;
+        let recurrence = (Mat::<f64>::identity(n, n) - &steady * &g) * &a;
+        let mut state = Mat::<f64>::zeros(n, 1);
+        for bin in 0..400 {
+            let x = matrix(p, 1, 3.0, &mut noise);
+            textbook.step(&x);
+            state = &recurrence * &state + &gain * &x;
+            assert!(bin < 200 || slow::difference(&state, &textbook.s) < 1e-9, "bin {bin}");
+        }
+        assert!(slow::difference(&steady, &textbook.p) < 1e-10);
+    }
+
+    /// A recording of two axes and four channels, 600 bins.
+    fn recording() -> (Dataset, Movement, Array2<f32>) {
+        let mut noise = slow::noise(2);
+        let (mut velocity, mut x) = (Array2::zeros((600, 2)), Array2::<f32>::zeros((600, 4)));
+        for bin in 1..600 {
+            for axis in 0..2 {
+                velocity[(bin, axis)] = 0.9 * velocity[(bin - 1, axis)] + 0.3 * noise() + 0.01;
+            }
+            for channel in 0..4 {
+                let tuned = velocity[(bin, channel % 2)] * if channel < 2 { 1.0 } else { -0.7 };
+                x[(bin, channel)] = (tuned + 0.5 * noise()) as f32;
+            }
+        }
+        let axes = vec!["x".to_string(), "y".to_string()];
+        let movement = Movement { axes, unit: "m".into(), velocity, position: None };
+        let data = Dataset {
+            features: x.clone(),
+            kinds: Features::Counts,
+            starts_segment: (0..600).map(|bin| bin == 0).collect(),
+            whole: vec![true; 600],
+            received: vec![true; 600],
+            targets: Targets::Movement(movement.clone()),
+            rows: 0..600,
+        };
+        (data, movement, x)
+    }
+
+    #[test]
+    fn a_plain_fit_decodes_as_the_textbook_filter_with_the_same_matrices() {
+        let (data, movement, x) = recording();
+        let (strength, n, p) = (2.0, 2, 4);
+        let config = DecoderConfig {
+            lead_bins: 0,
+            trail_bins: 0,
+            whiten: false,
+            ridge: vec![strength],
+            ..DecoderConfig::default()
+        };
+        let weights = fit(&data, &movement, &x, false, &config).expect("regular").weights;
+        assert_eq!((weights.lags, weights.n_states), (1, n));
+
+        // Wu et al. (2006), from the first row that has one before it.
+        let rows: Vec<usize> = windows(&data, &config);
+        assert_eq!(rows, (1..600).collect::<Vec<_>>());
+        let mean = |axis| rows.iter().map(|&row| movement.velocity[(row, axis)]).sum::<f64>() / 599.0;
+        let means = [mean(0), mean(1)];
+        let centred = |row: usize, axis: usize| movement.velocity[(row, axis)] - means[axis];
+        let squares: f64 = rows.iter().map(|&row| centred(row, 0).powi(2) + centred(row, 1).powi(2)).sum();
+        let scale = (squares / 599.0 / 2.0).sqrt();
+        let now = Mat::from_fn(599, n, |i, axis| centred(rows[i], axis) / scale);
+        let before = Mat::from_fn(599, n, |i, axis| centred(rows[i] - 1, axis) / scale);
+        let z = Mat::from_fn(599, p, |i, channel| f64::from(x[(rows[i], channel)]));
+        let a =
+            slow::solve(&(before.transpose() * &before), &(before.transpose() * &now)).transpose().to_owned();
+        let left = &now - &before * a.transpose();
+        let w = left.transpose() * &left * faer::Scale(1.0 / 599.0);
+        let mut gram = now.transpose() * &now;
+        (0..n).for_each(|i| gram[(i, i)] += strength);
+        let c = slow::solve(&gram, &(now.transpose() * &z)).transpose().to_owned();
+        let left = &z - &now * c.transpose();
+        let q = left.transpose() * &left * faer::Scale(1.0 / 599.0);
+        let keep = 599.0 / (599.0 + p as f64);
+        let q = Mat::from_fn(p, p, |i, j| if i == j { q[(i, j)] + Q_FLOOR } else { q[(i, j)] * keep });
+
+        let mut textbook = Textbook { a, w: w.clone(), c, q, s: Mat::zeros(n, 1), p: w };
+        let mut state = vec![0.0; n];
+        for bin in 0..600 {
+            let observed = Mat::from_fn(p, 1, |channel, _| f64::from(x[(bin, channel)]));
+            textbook.step(&observed);
+            let dot = |values: &[f64], by: &[f64]| values.iter().zip(by).map(|(v, b)| v * b).sum::<f64>();
+            let gains: Vec<f64> = weights.readout.iter().map(|&gain| f64::from(gain)).collect();
+            let seen: Vec<f64> = (0..p).map(|channel| observed[(channel, 0)]).collect();
+            let next =
+                |i: usize| dot(&weights.recurrence[i * n..][..n], &state) + dot(&gains[i * p..][..p], &seen);
+            state = (0..n).map(next).collect();
+            for (axis, mean) in means.iter().enumerate() {
+                let said = dot(&weights.output[axis * n..][..n], &state) + weights.offset[axis];
+                let expected = textbook.s[(axis, 0)] * scale + mean;
+                assert!(bin < 50 || (said - expected).abs() < 1e-6, "bin {bin}: {said} for {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_row_reaches_across_a_segment_a_loss_or_the_range() {
+        let (mut data, ..) = recording();
+        data.starts_segment[300] = true;
+        data.whole[100] = false;
+        data.rows = 20..500;
+        let config = DecoderConfig { lead_bins: 3, trail_bins: 2, ..DecoderConfig::default() };
+        let rows = windows(&data, &config);
+        // One more before the trail, for the state before.
+        let fits = |row: &usize| {
+            let reach = row - 3..=row + 3;
+            let crosses = *reach.start() < 300 && *reach.end() >= 300;
+            !crosses && *reach.start() >= 20 && *reach.end() < 500 && *row != 100 && *row != 101
+        };
+        assert_eq!(rows, (20..500).filter(fits).collect::<Vec<_>>());
+    }
+}

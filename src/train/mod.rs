@@ -9,6 +9,8 @@ mod cross_validation;
 mod dataset;
 mod kalman;
 mod ridge;
+#[cfg(test)]
+mod slow;
 mod wiener;
 
 pub use collect::{calibrate, collect};
