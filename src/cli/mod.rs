@@ -2,6 +2,7 @@
 
 mod bins;
 mod clock;
+mod demo;
 mod detect;
 mod eval;
 mod inspect;
@@ -65,6 +66,7 @@ Start here:
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::DemoArgs),
     Inspect(inspect::InspectArgs),
     Train(train::TrainArgs),
     Replay(replay::ReplayArgs),
@@ -76,6 +78,7 @@ enum Command {
 impl Command {
     fn run(&self) -> Result<(), Error> {
         match self {
+            Command::Demo(args) => demo::run(args),
             Command::Inspect(args) => inspect::run(args),
             Command::Train(args) => train::run(args),
             Command::Replay(args) => replay::run(args),

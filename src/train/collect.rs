@@ -1,14 +1,11 @@
-//! A recording through the pipeline, to bins and to noise levels.
+//! A recording through the pipeline, to bins.
 
 use super::dataset::{Dataset, Targets};
-use crate::block::{StreamInfo, StreamKind};
 use crate::config::Config;
-use crate::detect::NoiseEstimator;
 use crate::error::Error;
 use crate::pipeline::{Event, Pipeline};
 use crate::recording::Recording;
-use crate::sources::{ReadOutcome, SampleSource};
-use crate::time::SampleIndex;
+use crate::sources::ReadOutcome;
 use ndarray::Array2;
 
 /// Runs the bins up to `end` through the pipeline; `tick` hears of every block's end, in frames.
@@ -83,54 +80,3 @@ fn check_size(n_bins: u64, n_features: usize, place: &str) -> Result<(), Error> 
 
 /// Memory of a data set's features at most.
 const FEATURE_BYTES_MAX: u64 = 8 << 30;
-
-/// Thresholds of a broadband stream: the noise of each channel in the first seconds from frame `from` on, times
-/// the threshold's multiple; −∞ (never crossed) for flat channels. Empty for a stream of counts. Reads `source`
-/// from where it stands, its beginning.
-///
-/// # Errors
-/// A damaged recording, settings that don't suit it, one that ends before its noise can be measured.
-pub fn calibrate(
-    source: &mut dyn SampleSource,
-    config: &Config,
-    from: SampleIndex,
-) -> Result<Vec<f32>, Error> {
-    let info: StreamInfo = source.info().clone();
-    if info.kind == StreamKind::Counts {
-        return Ok(Vec::new());
-    }
-    let settled = SampleIndex(from.0 + (SETTLE_SECONDS * info.sample_rate.hz()) as u64);
-    let asked = (config.front_end.noise_seconds * info.sample_rate.hz()) as u64;
-    let frames = source.n_frames().map_or(asked, |n| asked.min(n.saturating_sub(settled.0)));
-    if frames == 0 {
-        let seconds = source.n_frames().map_or(0.0, |n| info.sample_rate.seconds(SampleIndex(n)));
-        return Err(Error::input("noise", format!("the recording ends after {seconds:.3} s"))
-            .field("front_end.noise_seconds")
-            .legal(format!("some frames after the first {SETTLE_SECONDS} s, in which the filter settles"))
-            .hint("a longer recording"));
-    }
-    let mut pipeline = Pipeline::new(config, &info, &vec![f32::NEG_INFINITY; info.n_channels()], None)?;
-    let mut noise = NoiseEstimator::new(info.n_channels(), config.front_end.noise, frames);
-    let mut block = source.new_block();
-    while block.end_sample().0 < settled.0 + asked && source.read(&mut block)? == ReadOutcome::Block {
-        let use_it = block.header.first_sample >= settled;
-        pipeline.process(&block, |event| {
-            if let (Event::Filtered(tile), true) = (event, use_it) {
-                noise.observe(tile);
-            }
-        });
-    }
-    let multiple = config.front_end.threshold;
-    let threshold = |(channel, noise): (usize, f32)| match noise {
-        0.0 => Ok(f32::NEG_INFINITY),
-        noise if noise.is_finite() && noise > 0.0 => Ok((f64::from(noise) * multiple) as f32),
-        _ => Err(Error::input("noise", format!("channel {} has a noise of {noise}", info.channels[channel]))
-            .field("uv_per_count")
-            .legal("samples whose squares are finite numbers")
-            .hint("a scale in µV per count")),
-    };
-    noise.finish().into_iter().enumerate().map(threshold).collect()
-}
-
-/// The filter's start is not noise.
-const SETTLE_SECONDS: f64 = 0.05;

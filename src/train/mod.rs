@@ -3,6 +3,7 @@
 //! Everything that is chosen (ridge strength, shrinkage) is chosen by cross-validation over contiguous folds
 //! inside the rows that are fitted; no other row is looked at.
 
+mod calibrate;
 mod classes;
 mod collect;
 mod cross_validation;
@@ -13,7 +14,8 @@ mod ridge;
 mod slow;
 mod wiener;
 
-pub use collect::{calibrate, collect};
+pub use calibrate::calibrate;
+pub use collect::collect;
 pub use dataset::{Dataset, Movement, Targets, score_actions};
 
 use crate::config::{DecoderConfig, DecoderKind, Features};

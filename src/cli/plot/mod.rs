@@ -1,7 +1,11 @@
 //! Pictures: what was decoded beside what was true, as PNG or SVG.
 
 mod classes;
+mod cursor;
 mod movement;
+
+pub(crate) use cursor::CursorPicture;
+pub(crate) use movement::{Path2d, Trace};
 
 use crate::cli::run::Replayed;
 use efference::Error;
@@ -26,10 +30,15 @@ pub(crate) type Painted = Result<(), Box<dyn std::error::Error>>;
 
 /// Refuses a path that names no picture format or can't be written, before any work is done.
 pub(crate) fn check_path(path: &Path) -> Result<(), Error> {
+    check_path_of("--plot", path)
+}
+
+/// The same for the path that another `flag` gives.
+pub(crate) fn check_path_of(flag: &str, path: &Path) -> Result<(), Error> {
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("png" | "svg") => PendingFile::check(path),
         _ => Err(Error::usage(path.display().to_string(), "its ending names no picture format")
-            .field("--plot")
+            .field(flag)
             .legal("a path that ends in .png or .svg")),
     }
 }
@@ -62,6 +71,11 @@ pub(crate) fn replay(
             draw(into, height, |area| shown.paint(area), |area| shown.paint(area))
         }
     }
+}
+
+/// Draws a session at the cursor. The picture is yet to be finished.
+pub(crate) fn cursor(into: PendingFile, picture: &CursorPicture) -> Result<PendingFile, Error> {
+    draw(into, cursor::HEIGHT, |area| picture.paint(area), |area| picture.paint(area))
 }
 
 /// Draws a picture `height` pixels high with whichever of the two (the same painter twice) the path's ending

@@ -30,7 +30,7 @@ pub use address::ADDRESS_PREFIX;
 pub use neurons::Neuron;
 pub use script::open;
 pub use settings::{Settings, Tissue};
-pub use task::Task;
+pub use task::{Path, Task, WORKSPACE_M};
 
 use super::{ReadOutcome, SampleSource};
 use crate::block::{BLOCK_FRAMES_MAX, Block, BlockHeader, Payload, StreamInfo, StreamKind};
