@@ -68,22 +68,28 @@ fn kernels(criterion: &mut Criterion) {
     });
 
     let mut counts = vec![[0.0; TILE_CHANNELS]; n_tiles];
-    let mut detector = detector();
     let mut crossed = Crossed::new();
-    group.bench_function("crossings", |b| {
-        b.iter(|| {
-            tiles.iter().zip(&mut counts).for_each(|(tile, counts)| detector.process(tile, counts, None));
-            black_box(&counts);
-        });
-    });
-    group.bench_function("crossings, listed", |b| {
-        b.iter(|| {
-            for (tile, counts) in tiles.iter().zip(&mut counts) {
-                detector.process(tile, counts, Some(&mut crossed));
-                black_box(&crossed);
-            }
-        });
-    });
+    for (spikes, threshold) in [("silent", SILENT), ("busy", BUSY)] {
+        for (guard, share) in [("plain", 0.0), ("guarded", RING_GUARD)] {
+            let mut detector = detector(threshold, share);
+            group.bench_function(BenchmarkId::new(format!("crossings/{guard}"), spikes), |b| {
+                b.iter(|| {
+                    tiles.iter().zip(&mut counts).for_each(|(tile, counts)| {
+                        detector.process(black_box(tile), counts, None);
+                    });
+                    black_box(&counts);
+                });
+            });
+            group.bench_function(BenchmarkId::new(format!("crossings/{guard}, listed"), spikes), |b| {
+                b.iter(|| {
+                    for (tile, counts) in tiles.iter().zip(&mut counts) {
+                        detector.process(black_box(tile), counts, Some(&mut crossed));
+                        black_box(&crossed);
+                    }
+                });
+            });
+        }
+    }
     group.bench_function("power", |b| {
         b.iter(|| {
             tiles.iter().zip(&mut counts).for_each(|(tile, sums)| add_squares(tile, sums));
@@ -106,7 +112,7 @@ fn chain(criterion: &mut Criterion) {
         for order in [2, 4] {
             let mut average = CommonAverage::new(N_CHANNELS, car, &vec![true; N_CHANNELS]);
             let mut bank = FilterBank::new(&band_pass(order), n_tiles);
-            let mut detector = detector();
+            let mut detector = detector(BUSY, RING_GUARD);
             let mut features = vec![([0.0; TILE_CHANNELS], [0.0; TILE_CHANNELS]); n_tiles];
             let mut tile = Tile::new();
             group.bench_function(format!("int16 to counts and power/car {car}, order {order}"), |b| {
@@ -145,9 +151,16 @@ fn cascades() -> Vec<(&'static str, Vec<Section>)> {
     ]
 }
 
-fn detector() -> CrossingDetector {
-    CrossingDetector::new(N_CHANNELS, &[-60.0; N_CHANNELS], 20)
+/// Thresholds in µV, a refractory period of 1 ms and a guard of 4.
+fn detector(threshold: f32, share: f32) -> CrossingDetector {
+    CrossingDetector::new(N_CHANNELS, &[threshold; N_CHANNELS], 20).with_ring_guard(share, 80)
 }
+
+/// No sample goes below it.
+const SILENT: f32 = -60.0;
+/// Every group of lanes goes below it in every block, filtered or not: the most work that a detector can have.
+const BUSY: f32 = -25.0;
+const RING_GUARD: f32 = 0.3;
 
 /// Noise of some 30 counts from a fixed seed.
 fn samples() -> impl Iterator<Item = i16> {

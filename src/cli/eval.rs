@@ -208,7 +208,7 @@ fn beside(file: &Path, name: &str) -> PathBuf {
     file.parent().map(Path::to_path_buf).unwrap_or_default().join(name)
 }
 
-fn text(outcomes: &[Outcome]) -> comfy_table::Table {
+fn text(outcomes: &[Outcome]) -> String {
     let header = [
         "run",
         "data",
@@ -222,10 +222,12 @@ fn text(outcomes: &[Outcome]) -> comfy_table::Table {
         "time ratio",
     ];
     let mut table = table::of(&header);
+    let mut lines = Vec::new();
     let figure = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.4}"));
     for outcome in outcomes {
         if let Some(why) = &outcome.skipped {
-            table.add_row(vec![outcome.name.clone(), outcome.data.clone(), format!("skipped: {why}")]);
+            table.add_row(vec![outcome.name.clone(), outcome.data.clone(), "skipped".to_string()]);
+            lines.push(format!("{} is skipped: {why}", outcome.name));
             continue;
         }
         let score = &outcome.score;
@@ -244,5 +246,6 @@ fn text(outcomes: &[Outcome]) -> comfy_table::Table {
             outcome.time_ratio.map_or_else(String::new, |ratio| format!("{ratio:.6}")),
         ]);
     }
-    table
+    lines.insert(0, table.to_string());
+    lines.join("\n")
 }

@@ -32,7 +32,7 @@ pub struct FrontEndConfig {
     /// Time after a crossing in which none is counted, ms.
     pub refractory_ms: f64,
     /// A causal filter rings after a large spike: for `ring_guard_ms` after a crossing, only what goes below
-    /// this share of its trough counts. 0 for no guard.
+    /// this share of its trough counts ([`crate::detect::crossings`]). 0 for no guard; order 4 rings more, 0.5.
     pub ring_guard: f64,
     /// How long that lasts, ms.
     pub ring_guard_ms: f64,
@@ -78,5 +78,10 @@ impl FrontEndConfig {
     /// The refractory period in whole frames, rounded to the nearest.
     pub fn refractory_frames(&self, rate: SampleRate) -> u32 {
         (self.refractory_ms * 1e-3 * rate.hz()).round() as u32
+    }
+
+    /// The length of the ring guard in whole frames, rounded to the nearest.
+    pub fn ring_guard_frames(&self, rate: SampleRate) -> u32 {
+        (self.ring_guard_ms * 1e-3 * rate.hz()).round() as u32
     }
 }

@@ -72,6 +72,8 @@ impl Weights {
 pub struct LinearDecoder {
     weights: Weights,
     output: Output,
+    /// For each lag and state, whether W has anything there: a blend's Kalman states hear lag 0 alone.
+    hears: Vec<bool>,
     /// The last `lags` bins, a ring.
     history: Vec<f32>,
     newest: usize,
@@ -91,6 +93,11 @@ impl LinearDecoder {
             state: vec![0.0; weights.n_states],
             next_state: vec![0.0; weights.n_states],
             said: vec![0.0; weights.offset.len()],
+            hears: weights
+                .readout
+                .chunks_exact(weights.n_features)
+                .map(|row| row.iter().any(|w| *w != 0.0))
+                .collect(),
             weights,
             output,
         })
@@ -118,8 +125,11 @@ impl LinearDecoder {
             let slot = (self.newest + lags - lag) % lags;
             let features = &self.history[slot * n_features..][..n_features];
             let rows = readout[lag * n_states * n_features..].chunks_exact(n_features);
-            for (row, sum) in rows.zip(&mut self.next_state) {
-                *sum += f64::from(dot(row, features));
+            let hears = &self.hears[lag * n_states..];
+            for ((row, hears), sum) in rows.zip(hears).zip(&mut self.next_state) {
+                if *hears {
+                    *sum += f64::from(dot(row, features));
+                }
             }
         }
         for (row, sum) in recurrence.chunks_exact(n_states).zip(&mut self.next_state) {

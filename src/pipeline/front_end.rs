@@ -48,12 +48,15 @@ impl FrontEnd {
         let uv_per_count = f64::from(info.uv_per_count.unwrap_or(1.0));
         sections[0].b.iter_mut().for_each(|b| *b *= uv_per_count);
         let refractory = front_end.refractory_frames(info.sample_rate);
+        let guard = front_end.ring_guard_frames(info.sample_rate);
+        let detector = CrossingDetector::new(n_channels, thresholds, refractory)
+            .with_ring_guard(front_end.ring_guard as f32, guard);
         Ok(FrontEnd {
             n_channels,
             kinds: config.bins.features,
             average: CommonAverage::new(n_channels, front_end.car_group, &active),
             bank: FilterBank::new(&sections, n_tiles(n_channels)),
-            detector: CrossingDetector::new(n_channels, thresholds, refractory),
+            detector,
             crossed: None,
             tile: Tile::new(),
             counts: vec![[0.0; TILE_CHANNELS]; n_tiles(n_channels)],

@@ -1,0 +1,8 @@
+"""Figures, a module per group. Each has `figures(lab)`, which measures and returns a list of `Figure`.
+
+A new group is a new module, and a line in GROUPS.
+"""
+
+from . import replay
+
+GROUPS = {"replay": replay.figures}
