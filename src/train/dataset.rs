@@ -168,7 +168,7 @@ impl Dataset {
     }
 
     /// Which features belong to channels with `decoder.min_events` events in the fitted rows, or with one in
-    /// [`BINS_PER_EVENT_MAX`] bins where those are few. Classes use every channel; power has no events.
+    /// `BINS_PER_EVENT_MAX` bins where those are few. Classes use every channel; power has no events.
     ///
     /// # Errors
     /// If no channel has that many.

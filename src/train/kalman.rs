@@ -8,7 +8,7 @@
 //! a channel did one bin before, takes up the part of its noise that is not white, which would otherwise make
 //! the filter believe its observations too much (Gibson et al. 1991, coloured noise by differencing).
 //!
-//! A, W, C, D and Q are least squares (C and D with a ridge); the gain is iterated to its fixed point. The
+//! A, W, C, D and Q are least squares (C and D with a ridge); the gain is at its fixed point. The
 //! result runs as s(t) = (1 − PG)A·s(t−1) + PN·x(t) − PND·x(t−1) with N = CᵀQ⁻¹ and G = NC.
 
 use super::cross_validation::{folds, least_loss};
@@ -279,9 +279,9 @@ impl<'a> Problem<'a> {
 const WARM_UP_BINS: usize = 20;
 /// Regularises A, whose states are shifted copies of one another: as good as none.
 const A_JITTER: f64 = 1e-9;
-/// The gain converges within some tens of bins; a filter that needs more is not stable.
-const STEPS_MAX: usize = 10_000;
-/// Relative change of P at which it stands still.
+/// 2⁴⁰ bins: what still changes then doesn't converge.
+const DOUBLINGS_MAX: usize = 40;
+/// Relative change of the covariance at which it stands still.
 const STILL: f64 = 1e-12;
 
 /// B with least ‖Y − XB‖² + ridge·‖B‖².
@@ -308,23 +308,28 @@ fn shrunk_covariance(x: MatRef<'_, f64>) -> Mat<f64> {
 /// Variance, in units of a z-scored feature's, below which no residual is believed.
 const Q_FLOOR: f64 = 1e-6;
 
-/// The fixed point of P ← (1 + P⁻G)⁻¹P⁻, P⁻ = APAᵀ + W. `None` where there is none.
+/// The filter's covariance after an observation, where it no longer changes; `None` where there is none.
+///
+/// The prior covariance solves H = A·H(1 + GH)⁻¹·Aᵀ + W. Iterated bin by bin, a state that fades over hundreds
+/// of bins and that no channel hears takes tens of thousands of them; each doubling here stands for twice as
+/// many bins as the one before (Anderson 1978, Int J Control 28:295).
 fn steady_state(a: MatRef<'_, f64>, w: MatRef<'_, f64>, g: MatRef<'_, f64>) -> Option<Mat<f64>> {
-    let n = a.nrows();
-    let mut p = w.to_owned();
-    for _ in 0..STEPS_MAX {
-        let prior = a * &p * a.transpose() + w;
-        let system = Mat::<f64>::identity(n, n) + &prior * g;
-        let next = system.partial_piv_lu().solve(&prior);
-        let next = (&next + next.transpose()) * faer::Scale(0.5);
-        let change = (&next - &p).norm_l2();
-        let size = next.norm_l2();
-        p = next;
+    let one = Mat::<f64>::identity(a.nrows(), a.nrows());
+    let symmetric = |of: Mat<f64>| (&of + of.transpose()) * faer::Scale(0.5);
+    let (mut f, mut heard, mut h) = (a.transpose().to_owned(), g.to_owned(), w.to_owned());
+    for _ in 0..DOUBLINGS_MAX {
+        let system = (&one + &heard * &h).partial_piv_lu();
+        let (f_solved, heard_solved) = (system.solve(&f), system.solve(&heard));
+        let next = symmetric(&h + f.transpose() * &h * &f_solved);
+        heard = symmetric(&heard + &f * heard_solved * f.transpose());
+        f = &f * &f_solved;
+        let (change, size) = ((&next - &h).norm_l2(), next.norm_l2());
+        h = next;
         if !size.is_finite() {
             return None;
         }
         if change <= STILL * size {
-            return Some(p);
+            return Some(symmetric((&one + &h * g).partial_piv_lu().solve(&h)));
         }
     }
     None
@@ -396,6 +401,22 @@ mod tests {
             assert!(bin < 200 || slow::difference(&state, &textbook.s) < 1e-9, "bin {bin}");
         }
         assert!(slow::difference(&steady, &textbook.p) < 1e-10);
+    }
+
+    /// One state is heard and fades fast; the other nobody hears, so that W/(1 − λ²) is all that is known of it.
+    #[test]
+    fn a_state_that_fades_slowly_and_is_not_heard_has_a_gain_and_one_that_stays_has_none() {
+        let diagonal = |x: f64, y: f64| Mat::from_fn(2, 2, |i, j| if i != j { 0.0 } else { [x, y][i] });
+        let (w, g) = (diagonal(1.0, 0.01), diagonal(3.0, 0.0));
+        for fading in [0.99, 0.9966, 0.9999, 0.999_999] {
+            let p =
+                steady_state(diagonal(0.9, fading).as_ref(), w.as_ref(), g.as_ref()).expect("it converges");
+            let expected = 0.01 / (1.0 - fading * fading);
+            assert!((p[(1, 1)] / expected - 1.0).abs() < 1e-9, "λ = {fading}: {} for {expected}", p[(1, 1)]);
+        }
+        for staying in [1.0, 1.001] {
+            assert!(steady_state(diagonal(0.9, staying).as_ref(), w.as_ref(), g.as_ref()).is_none());
+        }
     }
 
     /// A recording of two axes and four channels, 600 bins.
