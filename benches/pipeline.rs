@@ -31,7 +31,8 @@ fn broadband(criterion: &mut Criterion) {
         let info = info(StreamKind::Broadband, n_channels, 20_000.0);
         let decoder = wiener(config.bins.features.width(n_channels));
         let thresholds = vec![-60.0; n_channels];
-        let mut pipeline = Pipeline::new(&config, &info, &thresholds, Some(decoder)).expect("legal settings");
+        let mut pipeline =
+            Pipeline::from_config(&config, &info, &thresholds, Some(decoder)).expect("legal settings");
         group.bench_function(name, |b| b.iter(|| process_next(&mut pipeline, &mut block, n_frames)));
     }
     group.finish();
@@ -48,7 +49,8 @@ fn decoding(criterion: &mut Criterion) {
         let info = info(StreamKind::Counts, n_channels, 50.0);
         let config = Config::parse("[bins]\nwidth_ms = 20", "bench").expect("legal settings");
         for (name, decoder) in [("wiener", wiener(n_channels)), ("kalman", kalman(n_channels))] {
-            let mut pipeline = Pipeline::new(&config, &info, &[], Some(decoder)).expect("legal settings");
+            let mut pipeline =
+                Pipeline::from_config(&config, &info, &[], Some(decoder)).expect("legal settings");
             group.bench_function(BenchmarkId::new(name, n_channels), |b| {
                 b.iter(|| process_next(&mut pipeline, &mut block, 1));
             });

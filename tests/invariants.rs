@@ -73,8 +73,8 @@ impl Rig {
 
     fn pipeline(&self) -> Pipeline {
         let decoder = Some(self.decoder.clone());
-        let mut pipeline =
-            Pipeline::new(&self.config, &self.info, &self.thresholds, decoder).expect("legal settings");
+        let mut pipeline = Pipeline::from_config(&self.config, &self.info, &self.thresholds, decoder)
+            .expect("legal settings");
         pipeline.list_crossings();
         pipeline
     }

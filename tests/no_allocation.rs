@@ -25,7 +25,7 @@ fn counts_with_every_decoder() {
     for kind in KINDS {
         let decoder = fitted(&data, &config, kind);
         let info = info(StreamKind::Counts, data.features.ncols(), 20.0);
-        let mut pipeline = Pipeline::new(&config, &info, &[], Some(decoder)).expect("legal settings");
+        let mut pipeline = Pipeline::from_config(&config, &info, &[], Some(decoder)).expect("legal settings");
         let mut block = Block::counts(info.n_channels());
         let intents = assert_no_allocation(&mut pipeline, &mut block, kind.name());
         assert!(intents > 0, "{} decoded", kind.name());
@@ -41,7 +41,7 @@ fn broadband_of_1024_channels_crossings_listed_or_not() {
     let info = info(StreamKind::Broadband, n_channels, 30_000.0);
     let thresholds = vec![-100.0; n_channels];
     for (listed, mut block) in [(false, Block::int16(n_channels)), (true, Block::float32(n_channels))] {
-        let mut pipeline = Pipeline::new(&config, &info, &thresholds, None).expect("legal settings");
+        let mut pipeline = Pipeline::from_config(&config, &info, &thresholds, None).expect("legal settings");
         if listed {
             pipeline.list_crossings();
         }
@@ -55,7 +55,7 @@ fn broadband_of_1024_channels_crossings_listed_or_not() {
 fn the_counter_sees_one_allocation_in_process() {
     let info = info(StreamKind::Counts, 4, 20.0);
     let config = Config::parse("[bins]\nwidth_ms = 50", "test").expect("legal settings");
-    let mut pipeline = Pipeline::new(&config, &info, &[], None).expect("legal settings");
+    let mut pipeline = Pipeline::from_config(&config, &info, &[], None).expect("legal settings");
     let mut block = Block::counts(4);
     block.header.n_frames = 1;
     let memory = allocation_counter::measure(|| {

@@ -102,7 +102,7 @@ fn crossings(
     info: &StreamInfo,
     thresholds: &[f32],
 ) -> Result<(Vec<Detection>, u64), Error> {
-    let mut pipeline = Pipeline::new(config, info, thresholds, None)?;
+    let mut pipeline = Pipeline::from_config(config, info, thresholds, None)?;
     pipeline.list_crossings();
     let bar = progress::bar("detecting", source.n_frames().unwrap_or(0));
     let mut block = source.new_block();

@@ -199,7 +199,7 @@ pub(crate) fn replay(
 ) -> Result<Replayed, Error> {
     let info = recording.source.info().clone();
     let mut pipeline =
-        Pipeline::new(&model.about.config, &info, &model.thresholds, Some(model.decoder.clone()))?;
+        Pipeline::from_config(&model.about.config, &info, &model.thresholds, Some(model.decoder.clone()))?;
     let schedule = *pipeline.schedule();
     let truth = Targets::of(&recording.truth, &schedule, range.end as usize);
     let last_frame = schedule.edge(range.end);

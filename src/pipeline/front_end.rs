@@ -32,7 +32,7 @@ impl FrontEnd {
     ///
     /// # Errors
     /// Band edges that the stream doesn't have; another number of thresholds; thresholds that are not below 0.
-    pub fn new(config: &Config, info: &StreamInfo, thresholds: &[f32]) -> Result<Self, Error> {
+    pub fn from_config(config: &Config, info: &StreamInfo, thresholds: &[f32]) -> Result<Self, Error> {
         let n_channels = info.n_channels();
         if thresholds.len() != n_channels || !thresholds.iter().all(|&threshold| threshold < 0.0) {
             return Err(Error::model("the front end", format!("{} thresholds", thresholds.len()))

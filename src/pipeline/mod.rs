@@ -106,7 +106,7 @@ impl Pipeline {
     ///
     /// let mut recording = efference::recording::open("sim:blackrock-utah,kind=counts,seconds=2", None)?;
     /// let config = recording.settle(Config::default(), "example")?;
-    /// let mut pipeline = Pipeline::new(&config, recording.source.info(), &[], None)?;
+    /// let mut pipeline = Pipeline::from_config(&config, recording.source.info(), &[], None)?;
     /// let mut block = recording.source.new_block();
     /// let mut bins = 0;
     /// while recording.source.read(&mut block)? == ReadOutcome::Block {
@@ -115,7 +115,7 @@ impl Pipeline {
     /// assert_eq!(bins, 100, "two seconds of 20 ms");
     /// # Ok::<(), efference::Error>(())
     /// ```
-    pub fn new(
+    pub fn from_config(
         config: &Config,
         info: &StreamInfo,
         thresholds: &[f32],
@@ -125,7 +125,7 @@ impl Pipeline {
         let n_channels = info.n_channels();
         let front_end = match info.kind {
             StreamKind::Counts => None,
-            StreamKind::Broadband => Some(FrontEnd::new(config, info, thresholds)?),
+            StreamKind::Broadband => Some(FrontEnd::from_config(config, info, thresholds)?),
         };
         let width = config.bins.features.width(n_channels);
         if let Some(decoder) = &decoder

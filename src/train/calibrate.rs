@@ -33,7 +33,8 @@ pub fn calibrate(
             .legal(format!("some frames after the first {SETTLE_SECONDS} s, in which the filter settles"))
             .hint("a longer recording"));
     }
-    let mut pipeline = Pipeline::new(config, &info, &vec![f32::NEG_INFINITY; info.n_channels()], None)?;
+    let mut pipeline =
+        Pipeline::from_config(config, &info, &vec![f32::NEG_INFINITY; info.n_channels()], None)?;
     let mut noise = NoiseEstimator::new(info.n_channels(), config.front_end.noise, frames);
     let mut changes = Changes::new(info.n_channels());
     let mut block = source.new_block();

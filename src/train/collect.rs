@@ -20,7 +20,7 @@ pub fn collect(
     mut tick: impl FnMut(u64),
 ) -> Result<Dataset, Error> {
     let info = recording.source.info().clone();
-    let mut pipeline = Pipeline::new(config, &info, thresholds, None)?;
+    let mut pipeline = Pipeline::from_config(config, &info, thresholds, None)?;
     let schedule = *pipeline.schedule();
     let n_features = config.bins.features.width(info.n_channels());
     check_size(end, n_features, &recording.about.path)?;

@@ -75,7 +75,7 @@ fn follow(
     seed: u64,
 ) -> Result<Dataset, Error> {
     let info = simulator.info().clone();
-    let pipeline = Pipeline::new(config, &info, thresholds, None)?;
+    let pipeline = Pipeline::from_config(config, &info, thresholds, None)?;
     let n_frames = (FOLLOW_SECONDS * info.sample_rate.hz()) as u64;
     let path = Path::new(Task::Random, (FOLLOW_SECONDS * 1e3) as usize + 1, seed);
     let bar = progress::bar("calibrating", n_frames);

@@ -137,6 +137,8 @@ where
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
+        .x_label_formatter(&tick)
+        .y_label_formatter(&tick)
         .x_desc("time, s")
         .y_desc(&trace.unit)
         .label_style(text(15))
@@ -186,6 +188,8 @@ where
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
+        .x_label_formatter(&tick)
+        .y_label_formatter(&tick)
         .x_desc(format!("x, {}", path.unit))
         .y_desc(format!("y, {}", path.unit))
         .label_style(text(15))
@@ -209,6 +213,12 @@ where
         .label_font(text(15))
         .draw()?;
     Ok(())
+}
+
+/// A label of an axis: no more digits than it needs, and no minus before a zero.
+fn tick(value: &f64) -> String {
+    let rounded = (value * 1e6).round() / 1e6 + 0.0;
+    format!("{rounded}")
 }
 
 /// Least and greatest, `margin` of the span wider on either side; never empty.
