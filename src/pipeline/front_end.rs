@@ -55,7 +55,7 @@ impl FrontEnd {
             n_channels,
             kinds: config.bins.features,
             average: CommonAverage::new(n_channels, front_end.car_group, &active),
-            bank: FilterBank::new(&sections, n_tiles(n_channels)),
+            bank: FilterBank::new(&sections, n_tiles(n_channels)).settled(),
             detector,
             crossed: None,
             tile: Tile::new(),
