@@ -30,7 +30,7 @@ fn kernels(criterion: &mut Criterion) {
                     average.measure(black_box(&payload), 0..N_FRAMES);
                     for index in 0..n_tiles {
                         tile.index = index;
-                        average.load(&payload, 0..N_FRAMES, UV_PER_COUNT, &mut tile);
+                        average.load(&payload, 0..N_FRAMES, &mut tile);
                         black_box(&tile);
                     }
                 });
@@ -108,27 +108,34 @@ fn chain(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements((N_CHANNELS * N_FRAMES) as u64));
     let n_tiles = n_tiles(N_CHANNELS);
     let payload = int16();
-    for car in [0, TILE_CHANNELS] {
-        for order in [2, 4] {
-            let mut average = CommonAverage::new(N_CHANNELS, car, &vec![true; N_CHANNELS]);
-            let mut bank = FilterBank::new(&band_pass(order), n_tiles);
-            let mut detector = detector(BUSY, RING_GUARD);
-            let mut features = vec![([0.0; TILE_CHANNELS], [0.0; TILE_CHANNELS]); n_tiles];
-            let mut tile = Tile::new();
-            group.bench_function(format!("int16 to counts and power/car {car}, order {order}"), |b| {
-                b.iter(|| {
-                    average.measure(black_box(&payload), 0..N_FRAMES);
-                    for (index, (counts, power)) in features.iter_mut().enumerate() {
-                        tile.index = index;
-                        average.load(&payload, 0..N_FRAMES, UV_PER_COUNT, &mut tile);
-                        bank.process(&mut tile);
-                        detector.process(&tile, counts, None);
-                        add_squares(&tile, power);
-                    }
-                    black_box(&features);
-                });
+    for (car, order, spikes, threshold) in [
+        (0, 2, "silent", SILENT),
+        (0, 2, "busy", BUSY),
+        (0, 4, "silent", SILENT),
+        (TILE_CHANNELS, 2, "silent", SILENT),
+        (TILE_CHANNELS, 2, "busy", BUSY),
+        (TILE_CHANNELS, 4, "silent", SILENT),
+    ] {
+        let mut average = CommonAverage::new(N_CHANNELS, car, &vec![true; N_CHANNELS]);
+        let mut sections = band_pass(order);
+        sections[0].b.iter_mut().for_each(|b| *b *= f64::from(UV_PER_COUNT));
+        let mut bank = FilterBank::new(&sections, n_tiles);
+        let mut detector = detector(threshold, RING_GUARD);
+        let mut features = vec![([0.0; TILE_CHANNELS], [0.0; TILE_CHANNELS]); n_tiles];
+        let mut tile = Tile::new();
+        group.bench_function(format!("int16 to counts and power/car {car}, order {order}, {spikes}"), |b| {
+            b.iter(|| {
+                average.measure(black_box(&payload), 0..N_FRAMES);
+                for (index, (counts, power)) in features.iter_mut().enumerate() {
+                    tile.index = index;
+                    average.load(&payload, 0..N_FRAMES, &mut tile);
+                    bank.process(&mut tile);
+                    detector.process(&tile, counts, None);
+                    add_squares(&tile, power);
+                }
+                black_box(&features);
             });
-        }
+        });
     }
     group.finish();
 }
@@ -185,7 +192,8 @@ fn tiles() -> Vec<Tile> {
     (0..n_tiles(N_CHANNELS))
         .map(|index| {
             let mut tile = Tile { index, ..Tile::new() };
-            average.load(&payload, 0..N_FRAMES, UV_PER_COUNT, &mut tile);
+            average.load(&payload, 0..N_FRAMES, &mut tile);
+            tile.frames_mut().as_flattened_mut().iter_mut().for_each(|x| *x *= UV_PER_COUNT);
             tile
         })
         .collect()

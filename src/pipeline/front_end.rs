@@ -55,7 +55,7 @@ impl FrontEnd {
             n_channels,
             kinds: config.bins.features,
             average: CommonAverage::new(n_channels, front_end.car_group, &active),
-            bank: FilterBank::new(&sections, n_tiles(n_channels)),
+            bank: FilterBank::new(&sections, n_tiles(n_channels)).settled(),
             detector,
             crossed: None,
             tile: Tile::new(),
@@ -81,7 +81,7 @@ impl FrontEnd {
         self.average.measure(payload, frames.clone());
         for index in 0..self.counts.len() {
             self.tile.index = index;
-            self.average.load(payload, frames.clone(), 1.0, &mut self.tile);
+            self.average.load(payload, frames.clone(), &mut self.tile);
             self.bank.process(&mut self.tile);
             on(Event::Done(Stage::Filter));
             on(Event::Filtered(&self.tile));

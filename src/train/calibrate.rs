@@ -9,8 +9,8 @@ use crate::sources::{ReadOutcome, SampleSource};
 use crate::time::SampleIndex;
 
 /// Thresholds of a broadband stream: the noise of each channel in the first seconds from frame `from` on, times
-/// the threshold's multiple; −∞ (never crossed) for channels whose samples never change. Empty for a stream of counts. Reads `source`
-/// from where it stands, its beginning.
+/// the threshold's multiple; −∞ (never crossed) for channels whose samples never change. Empty for a stream of
+/// counts. Reads `source` from where it stands, its beginning.
 ///
 /// # Errors
 /// A damaged recording, settings that don't suit it, one that ends before its noise can be measured.
@@ -74,6 +74,9 @@ impl Changes {
 
     fn observe(&mut self, block: &Block) {
         let n_values = block.header.n_frames as usize * self.ever.len();
+        if n_values == 0 {
+            return;
+        }
         match &block.payload {
             Payload::Int16(samples) => self.add(samples[..n_values].iter().map(|&sample| f32::from(sample))),
             Payload::Float32(samples) => self.add(samples[..n_values].iter().copied()),
@@ -91,5 +94,5 @@ impl Changes {
     }
 }
 
-/// The filter's start is not noise.
+/// The filter's start is not noise: it knows a constant offset, but no slow potential.
 const SETTLE_SECONDS: f64 = 0.05;
