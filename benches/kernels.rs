@@ -30,7 +30,7 @@ fn kernels(criterion: &mut Criterion) {
                     average.measure(black_box(&payload), 0..N_FRAMES);
                     for index in 0..n_tiles {
                         tile.index = index;
-                        average.load(&payload, 0..N_FRAMES, UV_PER_COUNT, &mut tile);
+                        average.load(&payload, 0..N_FRAMES, &mut tile);
                         black_box(&tile);
                     }
                 });
@@ -68,22 +68,28 @@ fn kernels(criterion: &mut Criterion) {
     });
 
     let mut counts = vec![[0.0; TILE_CHANNELS]; n_tiles];
-    let mut detector = detector();
     let mut crossed = Crossed::new();
-    group.bench_function("crossings", |b| {
-        b.iter(|| {
-            tiles.iter().zip(&mut counts).for_each(|(tile, counts)| detector.process(tile, counts, None));
-            black_box(&counts);
-        });
-    });
-    group.bench_function("crossings, listed", |b| {
-        b.iter(|| {
-            for (tile, counts) in tiles.iter().zip(&mut counts) {
-                detector.process(tile, counts, Some(&mut crossed));
-                black_box(&crossed);
-            }
-        });
-    });
+    for (spikes, threshold) in [("silent", SILENT), ("busy", BUSY)] {
+        for (guard, share) in [("plain", 0.0), ("guarded", RING_GUARD)] {
+            let mut detector = detector(threshold, share);
+            group.bench_function(BenchmarkId::new(format!("crossings/{guard}"), spikes), |b| {
+                b.iter(|| {
+                    tiles.iter().zip(&mut counts).for_each(|(tile, counts)| {
+                        detector.process(black_box(tile), counts, None);
+                    });
+                    black_box(&counts);
+                });
+            });
+            group.bench_function(BenchmarkId::new(format!("crossings/{guard}, listed"), spikes), |b| {
+                b.iter(|| {
+                    for (tile, counts) in tiles.iter().zip(&mut counts) {
+                        detector.process(black_box(tile), counts, Some(&mut crossed));
+                        black_box(&crossed);
+                    }
+                });
+            });
+        }
+    }
     group.bench_function("power", |b| {
         b.iter(|| {
             tiles.iter().zip(&mut counts).for_each(|(tile, sums)| add_squares(tile, sums));
@@ -102,27 +108,34 @@ fn chain(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements((N_CHANNELS * N_FRAMES) as u64));
     let n_tiles = n_tiles(N_CHANNELS);
     let payload = int16();
-    for car in [0, TILE_CHANNELS] {
-        for order in [2, 4] {
-            let mut average = CommonAverage::new(N_CHANNELS, car, &vec![true; N_CHANNELS]);
-            let mut bank = FilterBank::new(&band_pass(order), n_tiles);
-            let mut detector = detector();
-            let mut features = vec![([0.0; TILE_CHANNELS], [0.0; TILE_CHANNELS]); n_tiles];
-            let mut tile = Tile::new();
-            group.bench_function(format!("int16 to counts and power/car {car}, order {order}"), |b| {
-                b.iter(|| {
-                    average.measure(black_box(&payload), 0..N_FRAMES);
-                    for (index, (counts, power)) in features.iter_mut().enumerate() {
-                        tile.index = index;
-                        average.load(&payload, 0..N_FRAMES, UV_PER_COUNT, &mut tile);
-                        bank.process(&mut tile);
-                        detector.process(&tile, counts, None);
-                        add_squares(&tile, power);
-                    }
-                    black_box(&features);
-                });
+    for (car, order, spikes, threshold) in [
+        (0, 2, "silent", SILENT),
+        (0, 2, "busy", BUSY),
+        (0, 4, "silent", SILENT),
+        (TILE_CHANNELS, 2, "silent", SILENT),
+        (TILE_CHANNELS, 2, "busy", BUSY),
+        (TILE_CHANNELS, 4, "silent", SILENT),
+    ] {
+        let mut average = CommonAverage::new(N_CHANNELS, car, &vec![true; N_CHANNELS]);
+        let mut sections = band_pass(order);
+        sections[0].b.iter_mut().for_each(|b| *b *= f64::from(UV_PER_COUNT));
+        let mut bank = FilterBank::new(&sections, n_tiles);
+        let mut detector = detector(threshold, RING_GUARD);
+        let mut features = vec![([0.0; TILE_CHANNELS], [0.0; TILE_CHANNELS]); n_tiles];
+        let mut tile = Tile::new();
+        group.bench_function(format!("int16 to counts and power/car {car}, order {order}, {spikes}"), |b| {
+            b.iter(|| {
+                average.measure(black_box(&payload), 0..N_FRAMES);
+                for (index, (counts, power)) in features.iter_mut().enumerate() {
+                    tile.index = index;
+                    average.load(&payload, 0..N_FRAMES, &mut tile);
+                    bank.process(&mut tile);
+                    detector.process(&tile, counts, None);
+                    add_squares(&tile, power);
+                }
+                black_box(&features);
             });
-        }
+        });
     }
     group.finish();
 }
@@ -145,9 +158,16 @@ fn cascades() -> Vec<(&'static str, Vec<Section>)> {
     ]
 }
 
-fn detector() -> CrossingDetector {
-    CrossingDetector::new(N_CHANNELS, &[-60.0; N_CHANNELS], 20)
+/// Thresholds in µV, a refractory period of 1 ms and a guard of 4.
+fn detector(threshold: f32, share: f32) -> CrossingDetector {
+    CrossingDetector::new(N_CHANNELS, &[threshold; N_CHANNELS], 20).with_ring_guard(share, 80)
 }
+
+/// No sample goes below it.
+const SILENT: f32 = -60.0;
+/// Every group of lanes goes below it in every block, filtered or not: the most work that a detector can have.
+const BUSY: f32 = -25.0;
+const RING_GUARD: f32 = 0.3;
 
 /// Noise of some 30 counts from a fixed seed.
 fn samples() -> impl Iterator<Item = i16> {
@@ -172,7 +192,8 @@ fn tiles() -> Vec<Tile> {
     (0..n_tiles(N_CHANNELS))
         .map(|index| {
             let mut tile = Tile { index, ..Tile::new() };
-            average.load(&payload, 0..N_FRAMES, UV_PER_COUNT, &mut tile);
+            average.load(&payload, 0..N_FRAMES, &mut tile);
+            tile.frames_mut().as_flattened_mut().iter_mut().for_each(|x| *x *= UV_PER_COUNT);
             tile
         })
         .collect()

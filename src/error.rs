@@ -111,10 +111,23 @@ impl Error {
             .hint("another path, or `ls -ld` on its parent folder")
     }
 
+    /// The same facts, for the caller to do something else about: a bad setting in a model's file is a bad model.
+    #[must_use]
+    pub fn as_kind(self, kind: ErrorKind) -> Self {
+        Error { kind, ..self }
+    }
+
     /// Names the field, variable or config key.
     #[must_use]
     pub fn field(mut self, field: impl Into<String>) -> Self {
         self.facts.field = Some(field.into());
+        self
+    }
+
+    /// Names what the place is part of: a fit, the recording that it was for.
+    #[must_use]
+    pub fn within(mut self, whole: &str) -> Self {
+        self.facts.place = format!("{whole}, {}", self.facts.place);
         self
     }
 
@@ -130,6 +143,15 @@ impl Error {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.facts.hint = Some(hint.into());
         self
+    }
+
+    /// Says what to try: the candidate nearest to `word` in spelling, where one is near.
+    #[must_use]
+    pub fn suggest<'a>(self, word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Self {
+        match nearest(word, candidates) {
+            Some(near) => self.hint(format!("`{near}`, which is the nearest in spelling")),
+            None => self,
+        }
     }
 
     /// What the caller can do about it.
@@ -158,8 +180,8 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The candidate nearest to `word` in spelling, for "did you mean"; `None` where nothing is near.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The candidate nearest to `word` in spelling; `None` where nothing is near.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))

@@ -1,8 +1,8 @@
 //! Time as values: frame numbers and rates. No clock is read here.
 //!
 //! A [`SampleIndex`] counts frames since the stream began, lost frames included, so that it means the
-//! same instant whatever was lost. A [`SampleRate`] is exact to a thousandth of a hertz, so that bin
-//! edges computed from it never drift.
+//! same instant whatever was lost. A [`SampleRate`] is exact to a millionth of a hertz, so that bin
+//! edges computed from it don't drift.
 
 use crate::error::Error;
 
@@ -10,14 +10,14 @@ use crate::error::Error;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SampleIndex(pub u64);
 
-/// Frames a second, held as whole millihertz.
+/// Frames a second, held as whole microhertz.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SampleRate {
-    millihertz: u64,
+    microhertz: u64,
 }
 
 impl SampleRate {
-    /// A rate of `hz` frames a second, rounded to a millihertz.
+    /// A rate of `hz` frames a second, rounded to a microhertz.
     ///
     /// # Errors
     /// If `hz` is not within 0.001 Hz to 1 MHz. `place` names what asked for it.
@@ -33,17 +33,17 @@ impl SampleRate {
                 .field("sample_rate_hz")
                 .legal(format!("{HZ_MIN} to {HZ_MAX} Hz")));
         }
-        Ok(SampleRate { millihertz: (hz * 1e3).round() as u64 })
+        Ok(SampleRate { microhertz: (hz * 1e6).round() as u64 })
     }
 
     /// Frames a second.
     pub fn hz(self) -> f64 {
-        self.millihertz as f64 / 1e3
+        self.microhertz as f64 / 1e6
     }
 
-    /// Frames a second, times 1,000; exact.
-    pub fn millihertz(self) -> u64 {
-        self.millihertz
+    /// Frames a second, times a million; exact.
+    pub fn microhertz(self) -> u64 {
+        self.microhertz
     }
 
     /// The time of frame `at`, in seconds since the stream began.

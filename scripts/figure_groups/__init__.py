@@ -3,6 +3,6 @@
 A new group is a new module, and a line in GROUPS.
 """
 
-from . import replay
+from . import demo, replay
 
-GROUPS = {"replay": replay.figures}
+GROUPS = {"replay": replay.figures, "demo": demo.figures}

@@ -59,6 +59,11 @@ impl BinBuilder {
         self.bin.end
     }
 
+    /// Frames of the open bin that came.
+    pub fn received_frames(&self) -> u32 {
+        self.bin.received_frames
+    }
+
     /// Adds one frame-major run of counts, `frames × n_channels`, to the open bin.
     pub fn add_counts(&mut self, counts: &[u16]) {
         let n_channels = self.bin.features.len();

@@ -22,8 +22,7 @@ impl BinSchedule {
     pub fn new(rate: SampleRate, width_ms: f64) -> Result<Self, Error> {
         let width_us = (width_ms * 1e3).round() as u64;
         let schedule = BinSchedule { rate, width_us };
-        // A frame's length rounded to a microsecond may fall short of the frame by up to half of one.
-        if u128::from(width_us + 1) * u128::from(rate.millihertz()) < MICROS_PER_MILLIHERTZ {
+        if schedule.frames_scaled() < FRAME {
             return Err(Error::usage("bins", format!("{width_ms} ms"))
                 .field("bins.width_ms")
                 .legal(format!("at least one frame of the stream, {:.3} ms", 1e3 / rate.hz())));
@@ -34,12 +33,12 @@ impl BinSchedule {
     /// The first frame of bin `bin`.
     pub fn edge(&self, bin: u64) -> SampleIndex {
         let scaled = u128::from(bin) * self.frames_scaled();
-        SampleIndex(scaled.div_ceil(MICROS_PER_MILLIHERTZ) as u64)
+        SampleIndex(scaled.div_ceil(FRAME) as u64)
     }
 
     /// The bin that frame `at` belongs to.
     pub fn bin_of(&self, at: SampleIndex) -> u64 {
-        (u128::from(at.0) * MICROS_PER_MILLIHERTZ / self.frames_scaled()) as u64
+        (u128::from(at.0) * FRAME / self.frames_scaled()) as u64
     }
 
     /// Bin width, ms.
@@ -57,18 +56,19 @@ impl BinSchedule {
         self.rate
     }
 
-    /// Frames of a bin times [`MICROS_PER_MILLIHERTZ`]. A width that misses a whole number of frames by less
-    /// than its own rounding (1/3 ms at 3 kHz) means that whole number.
+    /// Frames of a bin times [`FRAME`]. Where the width (1/3 ms) or the rate (1/3 Hz) was rounded, a product
+    /// that misses a whole number of frames by no more than that means the whole number.
     fn frames_scaled(&self) -> u128 {
-        let scaled = u128::from(self.width_us) * u128::from(self.rate.millihertz());
-        let whole = (scaled + MICROS_PER_MILLIHERTZ / 2) / MICROS_PER_MILLIHERTZ * MICROS_PER_MILLIHERTZ;
-        let rounding = u128::from(self.rate.millihertz()).div_ceil(2);
+        let (width, rate) = (u128::from(self.width_us), u128::from(self.rate.microhertz()));
+        let scaled = width * rate;
+        let whole = (scaled + FRAME / 2) / FRAME * FRAME;
+        let rounding = (width + rate).div_ceil(2);
         if scaled.abs_diff(whole) <= rounding && whole > 0 { whole } else { scaled }
     }
 }
 
-/// Microseconds × millihertz that make one frame.
-const MICROS_PER_MILLIHERTZ: u128 = 1_000_000_000;
+/// Microseconds × microhertz that make one frame.
+const FRAME: u128 = 1_000_000_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -102,6 +102,16 @@ mod tests {
     fn shorter_than_a_frame_is_refused() {
         let rate = SampleRate::new(20.0, "test").expect("legal");
         assert!(BinSchedule::new(rate, 20.0).is_err());
+        let rate = SampleRate::new(1000.0, "test").expect("legal");
+        for (width, legal) in [(0.999, false), (0.9996, true), (1.0, true)] {
+            assert_eq!(BinSchedule::new(rate, width).is_ok(), legal, "{width} ms");
+        }
+    }
+
+    #[test]
+    fn a_rate_of_a_third_of_a_hertz_has_bins_of_three_seconds() {
+        let bins = schedule(1.0 / 3.0, 3000.0);
+        assert_eq!(bins.edge(1_000_000), SampleIndex(1_000_000));
     }
 
     proptest! {

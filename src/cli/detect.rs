@@ -10,7 +10,7 @@ use efference::recording::spikes::{self, Spike};
 use efference::score::detection::{self, Detection, DetectionScore};
 use efference::sinks::PendingFile;
 use efference::sources::{ReadOutcome, SampleSource};
-use efference::{Error, train};
+use efference::{Error, SampleIndex, train};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -26,12 +26,16 @@ is a crossing on any channel with no spike of any unit from 1 ms before it to 0.
 pub(crate) struct DetectArgs {
     #[command(flatten)]
     source: SourceArgs,
-    #[command(flatten)]
-    settings: SettingsArgs,
+    /// Settings in TOML, of which the table [front_end] matters here
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+    /// The threshold, as a multiple of the noise [default: -4.5]
+    #[arg(long, allow_negative_numbers = true)]
+    threshold: Option<f64>,
     /// The true spikes: a CSV with columns sample, unit, peak_channel
     #[arg(long, value_name = "SPIKES.csv")]
     truth: Option<PathBuf>,
-    /// Write the crossings here: a CSV with columns sample, channel
+    /// Write the crossings here: a CSV with columns sample, channel, synthetic
     #[arg(long, value_name = "FILE.csv")]
     out: Option<PathBuf>,
     /// Print one JSON object
@@ -40,6 +44,9 @@ pub(crate) struct DetectArgs {
 }
 
 pub(crate) fn run(args: &DetectArgs) -> Result<(), Error> {
+    if let Some(path) = &args.out {
+        PendingFile::check(path)?;
+    }
     let recording = args.source.open()?;
     let place = args.source.name();
     let info = recording.source.info().clone();
@@ -49,20 +56,26 @@ pub(crate) fn run(args: &DetectArgs) -> Result<(), Error> {
             .legal("a broadband recording")
             .hint("`efference inspect` says what a recording holds"));
     }
-    let config = recording.settle(args.settings.config(None)?, &place)?;
+    let mut config = SettingsArgs::of_file(args.config.clone()).config(None)?;
+    if let Some(threshold) = args.threshold {
+        config.front_end.threshold = threshold;
+        config.check("--threshold")?;
+    }
+    let config = recording.settle(config, &place)?;
     let truth = args.truth.as_deref().map(|path| read_truth(path, info.n_channels())).transpose()?;
-    let thresholds = train::calibrate(&mut *args.source.open()?.source, &config)?;
+    let thresholds = train::calibrate(&mut *args.source.open()?.source, &config, SampleIndex(0))?;
     let (detections, n_frames) = crossings(recording.source, &config, &info, &thresholds)?;
     if let Some(path) = &args.out {
         let mut out = PendingFile::create(path)?;
-        out.write(b"sample,channel\n")?;
+        out.write(b"sample,channel,synthetic\n")?;
+        let synthetic = u8::from(info.synthetic);
         for Detection { frame, channel } in &detections {
-            out.write(format!("{frame},{channel}\n").as_bytes())?;
+            out.write(format!("{frame},{channel},{synthetic}\n").as_bytes())?;
         }
         out.finish()?;
     }
     let score = truth.map(|truth| detection::score(&truth, &detections, info.sample_rate, n_frames));
-    let report = Report { info, thresholds, detections, n_frames, score };
+    let report = Report { recording: place, info, thresholds, detections, n_frames, score };
     match args.json {
         true => say_json(&report.json(&config)),
         false => say(report.text(&config)),
@@ -89,7 +102,7 @@ fn crossings(
     info: &StreamInfo,
     thresholds: &[f32],
 ) -> Result<(Vec<Detection>, u64), Error> {
-    let mut pipeline = Pipeline::new(config, info, thresholds, None)?;
+    let mut pipeline = Pipeline::from_config(config, info, thresholds, None)?;
     pipeline.list_crossings();
     let bar = progress::bar("detecting", source.n_frames().unwrap_or(0));
     let mut block = source.new_block();
@@ -107,6 +120,7 @@ fn crossings(
 }
 
 struct Report {
+    recording: String,
     info: StreamInfo,
     thresholds: Vec<f32>,
     detections: Vec<Detection>,
@@ -120,6 +134,7 @@ impl Report {
         self.detections.iter().for_each(|detection| crossings[detection.channel] += 1);
         let finite = |threshold: &f32| threshold.is_finite().then_some(*threshold);
         json!({
+            "recording": self.recording,
             "synthetic": self.info.synthetic,
             "channels": self.info.channels,
             "seconds": self.seconds(),

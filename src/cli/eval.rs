@@ -1,7 +1,7 @@
 //! `efference eval`: several recordings and splits from a TOML file, one table out.
 
 use crate::cli::bins::BinRange;
-use crate::cli::run::{self, Speed};
+use crate::cli::run::{self, LastFifth, Speed};
 use crate::cli::source::SourceArgs;
 use crate::cli::{say, say_json, table};
 use efference::config::{Config, check_keys, not_toml};
@@ -72,15 +72,50 @@ struct Outcome {
 
 pub(crate) fn run(args: &EvalArgs) -> Result<(), Error> {
     let runs = read(&args.file)?;
+    let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
+    if let Some(text) =
+        args.only.as_ref().filter(|text| !names.iter().any(|name| name.contains(text.as_str())))
+    {
+        return Err(Error::usage(
+            args.file.display().to_string(),
+            format!("no run's name contains `{text}`"),
+        )
+        .field("--only")
+        .legal(names.join(", ")));
+    }
     let wanted = |run: &&Run| args.only.as_ref().is_none_or(|text| run.name.contains(text.as_str()));
-    let outcomes = runs
-        .iter()
-        .filter(wanted)
-        .map(|run| evaluate(run, &args.file))
-        .collect::<Result<Vec<Outcome>, Error>>()?;
+    // One run that fails doesn't take the others with it; the program still ends with its error.
+    let mut failed = None;
+    let mut outcomes = Vec::new();
+    for run in runs.iter().filter(wanted) {
+        outcomes.push(evaluate(run, &args.file).unwrap_or_else(|error| {
+            let outcome = Outcome { skipped: Some(error.to_string()), ..Outcome::of(run) };
+            failed.get_or_insert(error);
+            outcome
+        }));
+    }
     match args.json {
-        true => say_json(&serde_json::json!({ "runs": outcomes })),
-        false => say(text(&outcomes)),
+        true => say_json(&serde_json::json!({ "runs": outcomes }))?,
+        false => say(text(&outcomes))?,
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+impl Outcome {
+    /// Nothing yet.
+    fn of(run: &Run) -> Self {
+        Outcome {
+            name: run.name.clone(),
+            data: run.recording.clone(),
+            decoder: String::new(),
+            synthetic: false,
+            train: run.train.clone(),
+            test: run.test.clone(),
+            skipped: None,
+            score: Score::default(),
+            time_ratio: None,
+            train_seconds: None,
+        }
     }
 }
 
@@ -101,11 +136,8 @@ fn read(file: &Path) -> Result<Vec<Run>, Error> {
         let table = value.as_table().cloned().unwrap_or_default();
         if let Some(key) = table.keys().find(|key| !legal(key)) {
             let legal: Vec<&str> = RUN_KEYS.into_iter().chain(SETTINGS).collect();
-            let error = Error::usage(&place, "an unknown key").field(key).legal(legal.join(", "));
-            return Err(match efference::nearest(key, legal) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error,
-            });
+            let error = Error::usage(&place, "the key is unknown").field(key).legal(legal.join(", "));
+            return Err(error.hint("leave it out").suggest(key, legal));
         }
         let run: Run = value.clone().try_into().map_err(|error| not_toml(&place, &error))?;
         Config::parse(&run.config.to_string(), &place)?;
@@ -124,19 +156,12 @@ fn evaluate(run: &Run, file: &Path) -> Result<Outcome, Error> {
     };
     let (train, test) = (range(&run.train, "train")?, range(&run.test, "test")?);
     let config = Config::parse(&run.config.to_string(), &place)?;
-    let source = SourceArgs { recording: locate(&run.recording, file), mapping: run.mapping.clone() };
-    let mut outcome = Outcome {
-        name: run.name.clone(),
-        data: source.name(),
-        decoder: config.decoder.kind.name().to_string(),
-        synthetic: false,
-        train: run.train.clone(),
-        test: run.test.clone(),
-        skipped: None,
-        score: Score::default(),
-        time_ratio: None,
-        train_seconds: None,
-    };
+    let mapping = run.mapping.as_ref().map(|mapping| match beside(file, mapping) {
+        path if path.is_file() => path.display().to_string(),
+        _ => mapping.clone(),
+    });
+    let source = SourceArgs { recording: locate(&run.recording, file), mapping };
+    let mut outcome = Outcome { data: source.name(), ..Outcome::of(run) };
     if !source.recording.starts_with("sim:") && !Path::new(&source.recording).exists() {
         outcome.skipped =
             Some(format!("{} is absent; EFFERENCE_DATA names the recordings", source.recording));
@@ -156,8 +181,10 @@ fn evaluate(run: &Run, file: &Path) -> Result<Outcome, Error> {
         .field("test")
         .legal("bins that are not trained on"));
     }
-    let trained = run::train(&source, &config, train, false, String::new())?;
+    run::check_kind(&recording, &config)?;
+    let trained = run::train(&source, &config, train, LastFifth::NotScored, String::new())?;
     let replayed = run::replay(recording, &trained.model, test, Speed::Max, |_, _| Ok(()))?;
+    outcome.decoder = config.decoder.kind.name().to_string();
     outcome.synthetic = info.synthetic;
     outcome.time_ratio = Some(replayed.time_ratio());
     outcome.train_seconds = Some(trained.seconds);
@@ -170,11 +197,15 @@ fn locate(recording: &str, file: &Path) -> String {
     if recording.starts_with("sim:") || Path::new(recording).is_absolute() {
         return recording.to_string();
     }
-    let base = match std::env::var_os("EFFERENCE_DATA") {
-        Some(data) => PathBuf::from(data),
-        None => file.parent().map(Path::to_path_buf).unwrap_or_default(),
+    let path = match std::env::var_os("EFFERENCE_DATA") {
+        Some(data) => PathBuf::from(data).join(recording),
+        None => beside(file, recording),
     };
-    base.join(recording).display().to_string()
+    path.display().to_string()
+}
+
+fn beside(file: &Path, name: &str) -> PathBuf {
+    file.parent().map(Path::to_path_buf).unwrap_or_default().join(name)
 }
 
 fn text(outcomes: &[Outcome]) -> String {

@@ -1,10 +1,11 @@
 //! `efference inspect`: what a recording holds, as a table for people or one JSON object for scripts.
 
+use crate::cli::source::SourceArgs;
 use crate::cli::{say, say_json};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Table, Width};
 use efference::Error;
-use efference::recording::{About, open};
+use efference::recording::About;
 
 /// Say what a recording holds: kind, channels, rate, length, units, gaps, kinematics, what is missing.
 #[derive(clap::Args)]
@@ -13,11 +14,8 @@ use efference::recording::{About, open};
   efference inspect --json neuralink-n1/
   efference inspect session.mat --mapping session.toml")]
 pub(crate) struct InspectArgs {
-    /// A .mat, .wav or flat binary file, or a folder of WAV files.
-    recording: String,
-    /// What the variables mean: m1-reaching, reach-8dir or a TOML file.
-    #[arg(long, value_name = "MAPPING")]
-    mapping: Option<String>,
+    #[command(flatten)]
+    source: SourceArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -25,7 +23,7 @@ pub(crate) struct InspectArgs {
 
 /// Opens the recording and prints what it holds.
 pub(crate) fn run(args: &InspectArgs) -> Result<(), Error> {
-    let about = open(&args.recording, args.mapping.as_deref())?.about;
+    let about = args.source.open()?.about;
     match args.json {
         true => say_json(&about),
         false => say(table(&about)),
@@ -45,6 +43,7 @@ fn table(about: &About) -> String {
         ("trials", if about.n_trials == 0 { "none".to_string() } else { about.n_trials.to_string() }),
         ("kinematics", about.kinematics.clone().unwrap_or_else(|| "none".to_string())),
         ("gaps", gaps(about)),
+        ("mapping", about.mapping.clone().unwrap_or_else(|| "as given, or none needed".to_string())),
         ("silent channels", listed(&about.silent_channels)),
         ("missing", lines(&about.missing)),
         ("notes", lines(&about.notes)),
@@ -105,6 +104,7 @@ mod tests {
             kinematics: None,
             silent_channels: (0..20).map(|channel| format!("ch{channel}")).collect(),
             synthetic: true,
+            mapping: None,
             missing: vec!["Kinematics.".to_string()],
             notes: Vec::new(),
         };

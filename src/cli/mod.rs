@@ -2,6 +2,7 @@
 
 mod bins;
 mod clock;
+mod demo;
 mod detect;
 mod eval;
 mod inspect;
@@ -23,7 +24,7 @@ pub(crate) fn main() -> ExitCode {
     // What is half written goes away; what was there before stays.
     let interrupted = || {
         sinks::remove_pending();
-        eprintln!("interrupted: nothing was written");
+        eprintln!("interrupted: nothing half written is left");
         std::process::exit(EXIT_INTERRUPTED);
     };
     if let Err(error) = ctrlc::set_handler(interrupted) {
@@ -65,6 +66,7 @@ Start here:
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::DemoArgs),
     Inspect(inspect::InspectArgs),
     Train(train::TrainArgs),
     Replay(replay::ReplayArgs),
@@ -76,14 +78,16 @@ enum Command {
 impl Command {
     fn run(&self) -> Result<(), Error> {
         match self {
+            Command::Demo(args) => demo::run(args),
             Command::Inspect(args) => inspect::run(args),
             Command::Train(args) => train::run(args),
             Command::Replay(args) => replay::run(args),
             Command::Eval(args) => eval::run(args),
             Command::Detect(args) => detect::run(args),
             Command::Completions(args) => {
-                clap_complete::generate(args.shell, &mut Cli::command(), "efference", &mut std::io::stdout());
-                Ok(())
+                let mut script = Vec::new();
+                clap_complete::generate(args.shell, &mut Cli::command(), "efference", &mut script);
+                say(String::from_utf8_lossy(&script))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Progress bars on a terminal; none in a pipe.
+//! Progress bars and text that is redrawn in place, on a terminal; none in a pipe.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
@@ -15,4 +15,10 @@ pub(crate) fn spinner(label: &str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(label.to_string());
     spinner.enable_steady_tick(Duration::from_millis(100));
     spinner
+}
+
+/// Lines that are redrawn in place whenever its message is set.
+pub(crate) fn text() -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg}").expect("a legal template");
+    ProgressBar::new_spinner().with_style(style)
 }

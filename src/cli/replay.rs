@@ -5,9 +5,7 @@ use crate::cli::run::{self, Replayed, Speed};
 use crate::cli::source::SourceArgs;
 use crate::cli::{plot, say, say_json, table};
 use efference::Error;
-use efference::block::StreamKind;
 use efference::model::Model;
-use efference::recording::Recording;
 use efference::sinks::PendingFile;
 use serde_json::json;
 use std::ops::Range;
@@ -48,105 +46,141 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Error> {
     if let Some(path) = &args.plot {
         plot::check_path(path)?;
     }
+    // Both begin before the work and are finished after it, so that there are both or none.
+    check_places(args)?;
+    let mut out = args.out.as_deref().map(PendingFile::create).transpose()?;
+    let picture = args.plot.as_deref().map(PendingFile::create).transpose()?;
     let model = Model::load(&args.model)?;
     let recording = args.source.open()?;
-    check(&model, &recording, &args.source.name())?;
-    let range = args
-        .bins
-        .unwrap_or_default()
-        .within(run::n_bins(&recording, &model.about.config)?, &args.source.name())?;
+    let place = args.source.name();
+    args.source.say_mapping(&recording);
+    model.check(&recording, &place)?;
+    let range =
+        args.bins.unwrap_or_default().within(run::n_bins(&recording, &model.about.config)?, &place)?;
     let synthetic = model.about.synthetic || recording.source.info().synthetic;
-    let mut out = args.out.as_deref().map(PendingFile::create).transpose()?;
     let replayed = run::replay(recording, &model, range.clone(), args.speed, |intent, seconds| {
         let Some(out) = &mut out else { return Ok(()) };
-        let mut line = serde_json::to_vec(&intent.line(seconds, model.classes())).expect("plain values");
+        let line = intent.line(&place, synthetic, seconds, model.classes());
+        let mut line = serde_json::to_vec(&line).expect("plain values");
         line.push(b'\n');
         out.write(&line)
     })?;
+    let trained_on = trained_on(args, &model, &range);
+    let report = Report { args, model: &model, synthetic, range, trained_on, replayed: &replayed };
+    let picture = match picture {
+        None => None,
+        Some(picture) => Some(plot::replay(picture, &report.title(), &model, &replayed)?),
+    };
     if let Some(out) = out {
         out.finish()?;
     }
-    if let Some(path) = &args.plot {
-        let title = title(args, &model, synthetic);
-        plot::replay(path, &title, &model, &replayed)?;
+    if let Some(picture) = picture {
+        picture.finish()?;
     }
     match args.json {
-        true => say_json(&report(args, &model, synthetic, &range, &replayed)),
-        false => say(text(args, &model, synthetic, &range, &replayed)),
+        true => say_json(&report.json()),
+        false => say(report.text()),
     }
 }
 
-/// Refuses a recording that the model wasn't trained for.
-pub(crate) fn check(model: &Model, recording: &Recording, place: &str) -> Result<(), Error> {
-    let info = recording.source.info();
-    // Broadband has no bins of its own; frames of 1 ms counts can be put into any bins.
-    let own = recording.bin_width_ms();
-    let frames_are_bins = (own - 1e3 / info.sample_rate.hz()).abs() < 1e-9 || recording.about.n_trials > 0;
-    let own = (info.kind == StreamKind::Counts && frames_are_bins).then_some(own);
-    model.check_stream(info, own, place)
+/// Refuses to write one result over another, or over the recording.
+fn check_places(args: &ReplayArgs) -> Result<(), Error> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let recording = real(Path::new(&args.source.recording));
+    let places: Vec<&Path> = [&args.out, &args.plot].into_iter().flatten().map(PathBuf::as_path).collect();
+    let twice = places.len() == 2 && real(places[0]) == real(places[1]);
+    match places.iter().find(|place| twice || real(place) == recording) {
+        None => Ok(()),
+        Some(place) => Err(Error::usage(place.display().to_string(), "it is named twice")
+            .field("--out, --plot")
+            .legal("different files for the recording, the intents and the picture")),
+    }
 }
 
-fn title(args: &ReplayArgs, model: &Model, synthetic: bool) -> String {
-    let kind = if synthetic { "synthetic" } else { "recorded" };
-    format!("{} on {} ({kind})", model.about.config.decoder.kind.name(), args.source.name())
-}
-
-fn report(
-    args: &ReplayArgs,
-    model: &Model,
-    synthetic: bool,
-    range: &Range<u64>,
-    replayed: &Replayed,
-) -> serde_json::Value {
-    let stages: serde_json::Map<String, serde_json::Value> = replayed
-        .stages
-        .iter()
-        .map(|(stage, time)| (stage.name().to_string(), time.as_secs_f64().into()))
-        .collect();
-    json!({
-        "recording": args.source.name(),
-        "decoder": model.about.config.decoder.kind.name(),
-        "synthetic": synthetic,
-        "score": replayed.score,
-        "bins": range.end - range.start,
-        "bin_range": [range.start, range.end],
-        "intents": replayed.intents.len(),
-        "lost_frames": replayed.lost_frames,
-        "recording_seconds": replayed.recording_seconds,
-        "compute_seconds": replayed.compute_seconds(),
-        "stage_seconds": stages,
-        "time_ratio": replayed.time_ratio(),
-        "out": args.out.as_deref().map(Path::display).map(|path| path.to_string()),
-        "plot": args.plot.as_deref().map(Path::display).map(|path| path.to_string()),
-    })
-}
-
-fn text(
-    args: &ReplayArgs,
-    model: &Model,
-    synthetic: bool,
-    range: &Range<u64>,
-    replayed: &Replayed,
-) -> String {
-    let mut lines = vec![format!("{}, bins {}..{}", title(args, model, synthetic), range.start, range.end)];
-    lines.push(match replayed.score.n_scored {
-        0 => "not scored: the recording doesn't say what the subject did".to_string(),
-        n => table::score(&replayed.score, &format!("{n} bins scored")).to_string(),
-    });
-    let mut times = table::of(&["stage", "computing, s", "of the recording's time"]);
-    let mut row = |name: &str, seconds: f64| {
-        let share = format!("{:.6}", seconds / replayed.recording_seconds);
-        times.add_row(vec![name.to_string(), format!("{seconds:.4}"), share]);
+/// Bins of the range that the model was fitted on: scores on those say little.
+fn trained_on(args: &ReplayArgs, model: &Model, range: &Range<u64>) -> u64 {
+    let provenance = &model.about.provenance;
+    let same = match &provenance.data_sha256 {
+        Some(hash) => run::sha256_of(Path::new(&args.source.recording)).as_ref() == Some(hash),
+        None => args.source.name() == provenance.data,
     };
-    for (stage, time) in &replayed.stages {
-        row(stage.name(), time.as_secs_f64());
+    let [from, to] = provenance.bins;
+    if same { range.end.min(to).saturating_sub(range.start.max(from)) } else { 0 }
+}
+
+/// What is said of a replay.
+struct Report<'a> {
+    args: &'a ReplayArgs,
+    model: &'a Model,
+    synthetic: bool,
+    range: Range<u64>,
+    trained_on: u64,
+    replayed: &'a Replayed,
+}
+
+impl Report<'_> {
+    fn title(&self) -> String {
+        let kind = if self.synthetic { "synthetic" } else { "recorded" };
+        format!("{} on {} ({kind})", self.model.about.config.decoder.kind.name(), self.args.source.name())
     }
-    row("all", replayed.compute_seconds());
-    lines.push(times.to_string());
-    let (seconds, lost) = (replayed.recording_seconds, replayed.lost_frames);
-    lines.push(format!("{seconds:.1} s of recording, {lost} frames lost"));
-    for (what, path) in [("intents", &args.out), ("picture", &args.plot)] {
-        lines.extend(path.as_ref().map(|path| format!("{what}: {}", path.display())));
+
+    fn json(&self) -> serde_json::Value {
+        let replayed = self.replayed;
+        let stages: serde_json::Map<String, serde_json::Value> = replayed
+            .stages
+            .iter()
+            .map(|(stage, time)| (stage.name().to_string(), time.as_secs_f64().into()))
+            .collect();
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        json!({
+            "recording": self.args.source.name(),
+            "decoder": self.model.about.config.decoder.kind.name(),
+            "synthetic": self.synthetic,
+            "score": replayed.score,
+            "bins": self.range.end - self.range.start,
+            "bin_range": [self.range.start, self.range.end],
+            "bins_trained_on": self.trained_on,
+            "intents": replayed.intents.len(),
+            "frames": replayed.ledger,
+            "lost_frames": replayed.ledger.lost_frames,
+            "recording_seconds": replayed.recording_seconds,
+            "compute_seconds": replayed.compute_seconds(),
+            "stage_seconds": stages,
+            "time_ratio": replayed.time_ratio(),
+            "out": path(&self.args.out),
+            "plot": path(&self.args.plot),
+        })
     }
-    lines.join("\n")
+
+    fn text(&self) -> String {
+        let replayed = self.replayed;
+        let mut lines = vec![format!("{}, bins {}..{}", self.title(), self.range.start, self.range.end)];
+        lines.push(match replayed.score.n_scored {
+            0 => "not scored: the recording doesn't say what the subject did".to_string(),
+            n => table::score(&replayed.score, &format!("{n} bins scored")).to_string(),
+        });
+        if self.trained_on > 0 {
+            let n = self.trained_on;
+            lines.push(format!("CAREFUL: {n} of these bins are those that the model was trained on"));
+        }
+        let mut times = table::of(&["stage", "computing, s", "of the recording's time"]);
+        let mut row = |name: &str, seconds: f64| {
+            let share = format!("{:.6}", seconds / replayed.recording_seconds);
+            times.add_row(vec![name.to_string(), format!("{seconds:.4}"), share]);
+        };
+        for (stage, time) in &replayed.stages {
+            row(stage.name(), time.as_secs_f64());
+        }
+        row("all", replayed.compute_seconds());
+        lines.push(times.to_string());
+        let frames = replayed.ledger;
+        lines.push(format!(
+            "{:.1} s of recording: {} frames received, {} lost, {} repeated",
+            replayed.recording_seconds, frames.received_frames, frames.lost_frames, frames.repeated_frames
+        ));
+        for (what, path) in [("intents", &self.args.out), ("picture", &self.args.plot)] {
+            lines.extend(path.as_ref().map(|path| format!("{what}: {}", path.display())));
+        }
+        lines.join("\n")
+    }
 }

@@ -4,15 +4,17 @@ use crate::cli::source::SourceArgs;
 use crate::cli::{clock, progress};
 use efference::block::StreamKind;
 use efference::config::Config;
+use efference::decode::Decoder;
 use efference::intents::{Action, Intent};
 use efference::model::{Model, ModelAbout, OutputAbout, Provenance, StreamAbout};
-use efference::pipeline::{Event, Pipeline, Stage};
-use efference::recording::Recording;
+use efference::pipeline::{Event, Ledger, Pipeline, Stage};
+use efference::recording::{Recording, Truth};
 use efference::score::Score;
 use efference::sources::ReadOutcome;
 use efference::train::{self, Dataset, Targets};
 use efference::{Error, binning::BinSchedule};
 use sha2::{Digest, Sha256};
+use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -29,38 +31,82 @@ pub(crate) fn n_bins(recording: &Recording, config: &Config) -> Result<u64, Erro
     Ok(recording.source.n_frames().map_or(u64::MAX, |n_frames| schedule.n_bins(n_frames)))
 }
 
-/// Fits on `rows`. With `hold_out`, the last fifth of them is scored and not fitted; else it is scored by a fit
-/// on the others, and the model is fitted on all.
+/// Refuses a decoder of what the recording doesn't have, before anything is read.
+pub(crate) fn check_kind(recording: &Recording, config: &Config) -> Result<(), Error> {
+    let (has, legal, fits) = match (&recording.truth, config.decoder.kind.is_classifier()) {
+        (Truth::None, _) => {
+            ("nothing of what the subject did", "a recording with movement or classes", false)
+        }
+        (Truth::Kinematics(_), classifier) => {
+            ("movement", "wiener, kalman, velocity-kalman, blend", !classifier)
+        }
+        (Truth::Classes(_), classifier) => ("classes", "lda, logistic", classifier),
+    };
+    if fits {
+        return Ok(());
+    }
+    let found = format!("it says {has}, and the decoder is `{}`", config.decoder.kind.name());
+    Err(Error::input(&recording.about.path, found)
+        .field("decoder.kind")
+        .legal(legal)
+        .hint("`efference inspect` shows what a recording holds; a mapping names its variables"))
+}
+
+/// How the last fifth of the training bins is scored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastFifth {
+    /// The model isn't fitted on it.
+    HeldOut,
+    /// By a fit on the others; the model is fitted on all.
+    FittedToo,
+    /// Not at all; the model is fitted on all.
+    NotScored,
+}
+
+/// Fits on `rows`.
 pub(crate) fn train(
     source: &SourceArgs,
     config: &Config,
     rows: Range<u64>,
-    hold_out: bool,
+    last_fifth: LastFifth,
     command: String,
 ) -> Result<Trained, Error> {
     let started = clock::now();
     let mut recording = source.open()?;
     let info = recording.source.info().clone();
+    let schedule = BinSchedule::new(info.sample_rate, config.bins.width_ms)?;
     let thresholds = if info.kind == StreamKind::Broadband {
         let _spinner = progress::spinner("measuring noise");
-        train::calibrate(&mut *source.open()?.source, config)?
+        train::calibrate(&mut *source.open()?.source, config, schedule.edge(rows.start))?
     } else {
         Vec::new()
     };
-    let bar =
-        progress::bar("reading", BinSchedule::new(info.sample_rate, config.bins.width_ms)?.edge(rows.end).0);
+    let bar = progress::bar("reading", schedule.edge(rows.end).0);
     let mut data = train::collect(&mut recording, config, &thresholds, rows.end, |at| bar.set_position(at))?;
     bar.finish_and_clear();
     data.rows = rows.start as usize..rows.end as usize;
     let spinner = progress::spinner(&format!("fitting {}", config.decoder.kind.name()));
-    let (part, held_out) = train::score_last_fifth(&data, &config.decoder)?;
-    let fitted = if hold_out { part } else { train::fit(&data, &config.decoder)? };
+    let of_recording = |error: Error| error.within(&source.name());
+    let (fitted, held_out, fitted_rows) = match last_fifth {
+        LastFifth::HeldOut => {
+            let (fitted, score) = train::score_last_fifth(&data, &config.decoder).map_err(of_recording)?;
+            (fitted, score, data.split_last_fifth().0.rows)
+        }
+        // Bins that are just enough for a fit are not for one on four fifths of them: then there is no score.
+        LastFifth::FittedToo => {
+            let fitted = train::fit(&data, &config.decoder).map_err(of_recording)?;
+            let score = train::score_last_fifth(&data, &config.decoder).map(|(_, score)| score);
+            (fitted, score.unwrap_or_default(), data.rows.clone())
+        }
+        LastFifth::NotScored => {
+            (train::fit(&data, &config.decoder).map_err(of_recording)?, Score::default(), data.rows.clone())
+        }
+    };
     spinner.finish_and_clear();
-    let fitted_rows = if hold_out { data.split_last_fifth().0.rows } else { data.rows.clone() };
     let about = ModelAbout {
         format: efference::model::FORMAT,
         synthetic: info.synthetic,
-        output: output_of(&data, &fitted.decoder),
+        output: output_of(&data, &recording.truth, &fitted.decoder),
         provenance: Provenance {
             efference: env!("CARGO_PKG_VERSION").to_string(),
             data: source.name(),
@@ -77,20 +123,31 @@ pub(crate) fn train(
     Ok(Trained { model, seconds: started.elapsed().as_secs_f64() })
 }
 
-fn output_of(data: &Dataset, decoder: &efference::decode::Decoder) -> OutputAbout {
+fn output_of(data: &Dataset, truth: &Truth, decoder: &Decoder) -> OutputAbout {
     match &data.targets {
         Targets::Movement(movement) => OutputAbout::Movement {
             axes: movement.axes.clone(),
             unit: movement.unit.clone(),
             position: decoder.linear().weights().offset.len() > movement.axes.len(),
         },
-        Targets::Classes { names, .. } => OutputAbout::Classes { names: names.clone() },
+        Targets::Classes { names, .. } => {
+            let window = match truth {
+                Truth::Classes(classes) => {
+                    [classes.first_frame, classes.first_frame + classes.frames_per_trial]
+                }
+                _ => [0, 0],
+            };
+            OutputAbout::Classes { names: names.clone(), window_frames: window }
+        }
     }
 }
 
-fn sha256_of(path: &Path) -> Option<String> {
-    let bytes = path.is_file().then(|| std::fs::read(path).ok()).flatten()?;
-    Some(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+/// Of a file, in hex; folders and simulators have none.
+pub(crate) fn sha256_of(path: &Path) -> Option<String> {
+    let mut file = path.is_file().then(|| File::open(path).ok()).flatten()?;
+    let mut hash = Sha256::new();
+    std::io::copy(&mut file, &mut hash).ok()?;
+    Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// How fast a replay runs.
@@ -111,8 +168,8 @@ pub(crate) struct Replayed {
     pub(crate) recording_seconds: f64,
     /// Computing time per stage.
     pub(crate) stages: [(Stage, Duration); 4],
-    /// Frames that were lost.
-    pub(crate) lost_frames: u64,
+    /// Where every frame went.
+    pub(crate) ledger: Ledger,
     /// Intents in the range.
     pub(crate) intents: Vec<Intent>,
     /// What the subject did, bin by bin, where it is known.
@@ -142,7 +199,7 @@ pub(crate) fn replay(
 ) -> Result<Replayed, Error> {
     let info = recording.source.info().clone();
     let mut pipeline =
-        Pipeline::new(&model.about.config, &info, &model.thresholds, Some(model.decoder.clone()))?;
+        Pipeline::from_config(&model.about.config, &info, &model.thresholds, Some(model.decoder.clone()))?;
     let schedule = *pipeline.schedule();
     let truth = Targets::of(&recording.truth, &schedule, range.end as usize);
     let last_frame = schedule.edge(range.end);
@@ -150,11 +207,14 @@ pub(crate) fn replay(
     let mut block = recording.source.new_block();
     let mut stages = Stage::ALL.map(|stage| (stage, Duration::ZERO));
     let mut intents = Vec::new();
-    let mut lost_frames = 0;
     let mut end = 0;
     let started = clock::now();
     while end < last_frame.0 && recording.source.read(&mut block)? == ReadOutcome::Block {
-        lost_frames += u64::from(block.header.lost_frames);
+        if speed == Speed::Live {
+            // A block is there when its last frame has been recorded.
+            let due = Duration::from_secs_f64(block.end_sample().0 as f64 / info.sample_rate.hz());
+            std::thread::sleep(due.saturating_sub(clock::now() - started));
+        }
         let already = intents.len();
         let mut mark = clock::now();
         pipeline.process(&block, |event| match event {
@@ -171,15 +231,11 @@ pub(crate) fn replay(
             on_intent(intent, info.sample_rate.seconds(intent.at))?;
         }
         bar.set_position(end);
-        if speed == Speed::Live {
-            let due = Duration::from_secs_f64(end as f64 / info.sample_rate.hz());
-            std::thread::sleep(due.saturating_sub(started.elapsed()));
-        }
     }
     bar.finish_and_clear();
     let decoded: Vec<(usize, Action)> =
         intents.iter().map(|intent| (intent.bin as usize, intent.action)).collect();
     let score = truth.as_ref().map(|truth| train::score_actions(truth, &decoded)).unwrap_or_default();
     let recording_seconds = end as f64 / info.sample_rate.hz();
-    Ok(Replayed { score, recording_seconds, stages, lost_frames, intents, truth })
+    Ok(Replayed { score, recording_seconds, stages, ledger: pipeline.ledger(), intents, truth })
 }

@@ -24,6 +24,13 @@ impl SourceArgs {
         recording::open(&self.recording, self.mapping.as_deref())
     }
 
+    /// Says on standard error which mapping was taken where none was given.
+    pub(crate) fn say_mapping(&self, recording: &Recording) {
+        if let (None, Some(mapping)) = (&self.mapping, &recording.about.mapping) {
+            eprintln!("note: read by the mapping `{mapping}`; --mapping names another");
+        }
+    }
+
     /// The recording's name without the folders of this machine.
     pub(crate) fn name(&self) -> String {
         if self.recording.starts_with("sim:") {

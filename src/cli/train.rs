@@ -1,12 +1,12 @@
 //! `efference train`: a recording in, a model folder out.
 
 use crate::cli::bins::BinRange;
-use crate::cli::run::{self, Trained};
+use crate::cli::run::{self, LastFifth, Trained};
 use crate::cli::source::SourceArgs;
 use crate::cli::{say, say_json, table};
 use efference::Error;
 use efference::config::{Config, DecoderKind, NormaliserKind, RidgeShape};
-use efference::recording::Truth;
+use efference::model::Model;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ range is fitted, and the score of its last fifth comes from a fit on the rest of
 pub(crate) struct TrainArgs {
     #[command(flatten)]
     source: SourceArgs,
-    /// The family of decoders [default: wiener; lda for a recording of classes]
+    /// The family of decoders [default: auto]
     #[arg(long, value_enum)]
     decoder: Option<DecoderKind>,
     /// Bins to fit, half open: A..B, A.. or ..B
@@ -48,8 +48,8 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "MS")]
     bin_width_ms: Option<f64>,
     /// Bins of history that a Wiener filter sees
-    #[arg(long)]
-    lags: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
+    lags: Option<u16>,
     /// How features are scaled [default: as suits the decoder]
     #[arg(long, value_enum)]
     normaliser: Option<NormaliserKind>,
@@ -62,6 +62,11 @@ pub(crate) struct SettingsArgs {
 }
 
 impl SettingsArgs {
+    /// A file's settings and no flags.
+    pub(crate) fn of_file(config: Option<PathBuf>) -> Self {
+        SettingsArgs { config, ..SettingsArgs::default() }
+    }
+
     /// The config file's settings, with the flags' in their place.
     pub(crate) fn config(&self, decoder: Option<DecoderKind>) -> Result<Config, Error> {
         let mut table = match &self.config {
@@ -80,7 +85,7 @@ impl SettingsArgs {
             }
         };
         set("decoder", "kind", decoder.map(|kind| kind.name().into()));
-        set("decoder", "lags", self.lags.map(|lags| (lags as i64).into()));
+        set("decoder", "lags", self.lags.map(|lags| i64::from(lags).into()));
         set("decoder", "normaliser", self.normaliser.map(|kind| kind.name().into()));
         let list = |values: &Vec<f64>| toml::Value::Array(values.iter().map(|&v| v.into()).collect());
         set("decoder", "ridge", self.ridge.as_ref().map(list));
@@ -93,22 +98,22 @@ impl SettingsArgs {
 }
 
 pub(crate) fn run(args: &TrainArgs) -> Result<(), Error> {
+    // What can't be written is known before the work, not after.
+    let folder = Model::begin(&args.out)?;
     let recording = args.source.open()?;
-    let mut config = args.settings.config(args.decoder)?;
-    let chosen = args.decoder.is_some() || args.settings.config.is_some();
-    if !chosen && matches!(recording.truth, Truth::Classes(_)) {
-        config.decoder.kind = DecoderKind::Lda;
-    }
-    let config = recording.settle(config, &args.source.name())?;
+    let config = recording.settle(args.settings.config(args.decoder)?, &args.source.name())?;
+    run::check_kind(&recording, &config)?;
     let n_bins = run::n_bins(&recording, &config)?;
+    args.source.say_mapping(&recording);
     if let Some(note) = silent(&recording.about.silent_channels) {
         eprintln!("note: {note}");
     }
     drop(recording);
     let rows = args.bins.unwrap_or_default().within(n_bins, &args.source.name())?;
     let command = command(args, &config);
-    let trained = run::train(&args.source, &config, rows, args.bins.is_none(), command)?;
-    trained.model.save(&args.out)?;
+    let last_fifth = if args.bins.is_none() { LastFifth::HeldOut } else { LastFifth::FittedToo };
+    let trained = run::train(&args.source, &config, rows, last_fifth, command)?;
+    trained.model.write(folder)?;
     match args.json {
         true => say_json(&summary(args, &trained)),
         false => say(text(args, &trained)),
@@ -124,9 +129,9 @@ fn silent(channels: &[String]) -> Option<String> {
 
 /// The command that makes the model again, without the folders of this machine.
 fn command(args: &TrainArgs, config: &Config) -> String {
-    let mut command = format!("efference train {}", args.source.name());
+    let mut command = format!("efference train {}", quoted(&args.source.name()));
     if let Some(mapping) = &args.source.mapping {
-        command += &format!(" --mapping {}", mapping.rsplit('/').next().unwrap_or(mapping));
+        command += &format!(" --mapping {}", quoted(mapping.rsplit('/').next().unwrap_or(mapping)));
     }
     command += &format!(" --decoder {}", config.decoder.kind.name());
     if let Some(bins) = args.bins {
@@ -134,7 +139,7 @@ fn command(args: &TrainArgs, config: &Config) -> String {
     }
     let SettingsArgs { config: file, bin_width_ms, lags, normaliser, ridge, ridge_shape } = &args.settings;
     if let Some(name) = file.as_ref().and_then(|file| file.file_name()) {
-        command += &format!(" --config {}", name.to_string_lossy());
+        command += &format!(" --config {}", quoted(&name.to_string_lossy()));
     }
     if let Some(width) = bin_width_ms {
         command += &format!(" --bin-width-ms {width}");
@@ -155,7 +160,13 @@ fn command(args: &TrainArgs, config: &Config) -> String {
             RidgeShape::Decaying => " --ridge-shape decaying",
         };
     }
-    command
+    command + " --out MODEL"
+}
+
+/// A word of a command as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=,@+".contains(c);
+    if word.chars().all(plain) { word.to_string() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 fn summary(args: &TrainArgs, trained: &Trained) -> serde_json::Value {

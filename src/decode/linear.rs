@@ -9,7 +9,8 @@
 //! converged). A linear classifier has M = 0 and one y per class: its score.
 //!
 //! Features are `f32`, products are summed in [`LANES`] lanes in a fixed order, the state is `f64`: the same
-//! bins give the same intents to the last bit on every machine.
+//! bins give the same velocity, position and class to the last bit on every machine (a class's probability takes
+//! an `exp`, which platforms round differently).
 
 use crate::intents::{AXES_MAX, Action};
 

@@ -30,9 +30,14 @@ impl Normaliser {
         Normaliser { kind, mean, inverse_deviation }
     }
 
-    /// One that was fitted before; `None` where the lengths differ.
+    /// One that was fitted before; `None` where the lengths differ or a value isn't finite.
     pub fn from_parts(kind: NormaliserKind, mean: Vec<f32>, inverse_deviation: Vec<f32>) -> Option<Self> {
-        (mean.len() == inverse_deviation.len()).then_some(Normaliser { kind, mean, inverse_deviation })
+        let finite = mean.iter().chain(&inverse_deviation).all(|value| value.is_finite());
+        (finite && mean.len() == inverse_deviation.len()).then_some(Normaliser {
+            kind,
+            mean,
+            inverse_deviation,
+        })
     }
 
     /// Writes the scaled `features` to `into`, one each.

@@ -4,7 +4,7 @@
 //! within the limits below and says where it comes from, or says that it is unsourced.
 
 use crate::block::CHANNELS_MAX;
-use crate::error::{Error, nearest};
+use crate::error::Error;
 use serde::Deserialize;
 
 /// What a device delivers.
@@ -69,18 +69,15 @@ impl Profile {
     /// assert_eq!(n1.electrodes.value, 1024);
     /// assert!(!n1.uv_per_count.is_sourced());
     /// let message = Profile::named("neuralink-n2").unwrap_err().to_string();
-    /// assert!(message.contains("Try: neuralink-n1."));
+    /// assert!(message.contains("Try: `neuralink-n1`"));
     /// ```
     pub fn named(name: &str) -> Result<Profile, Error> {
         let Some((_, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) else {
             let names: Vec<&str> = Profile::names().collect();
-            let error = Error::usage("device profiles", format!("no profile is named `{name}`"))
+            return Err(Error::usage("device profiles", format!("no profile is named `{name}`"))
                 .field("profile")
-                .legal(names.join(", "));
-            return Err(match nearest(name, names) {
-                Some(near) => error.hint(near),
-                None => error,
-            });
+                .legal(names.join(", "))
+                .suggest(name, names));
         };
         Profile::from_toml(text, name)
     }

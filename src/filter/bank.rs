@@ -50,6 +50,7 @@ pub struct FilterBank {
     coefficients: Vec<Coefficients>,
     mirrored: bool,
     differenced: bool,
+    settled: bool,
     tiles: Vec<TileState>,
 }
 
@@ -80,7 +81,26 @@ impl FilterBank {
         let coefficients: Vec<_> = sections.iter().map(Coefficients::of).collect();
         let mirrored = coefficients.iter().any(|c| c.sign < 0.0);
         let tiles = vec![TileState::at_rest(coefficients.len()); n_tiles];
-        FilterBank { coefficients, mirrored, differenced, tiles }
+        FilterBank { coefficients, mirrored, differenced, settled: false, tiles }
+    }
+
+    /// The same bank, which takes a stream's first frame for what had been there always, where a bank at rest takes
+    /// it for a step from 0 (as SciPy's `sosfilt` without `zi`): an electrode's offset of some millivolt then
+    /// rings like no spike does. Changes nothing where no section blocks the mean.
+    ///
+    /// ```
+    /// use efference::{block::Tile, filter::{FilterBank, design::butterworth_high_pass}};
+    /// let sections = butterworth_high_pass(2, 300.0, 30_000.0).unwrap();
+    /// let mut bank = FilterBank::new(&sections, 1).settled();
+    /// let mut tile = Tile::new();
+    /// tile.n_frames = 2;
+    /// (tile.uv[0][5], tile.uv[1][5]) = (5_000.0, 5_000.0);
+    /// bank.process(&mut tile);
+    /// assert_eq!((tile.uv[0][5], tile.uv[1][5]), (0.0, 0.0));
+    /// ```
+    pub fn settled(mut self) -> Self {
+        self.settled = true;
+        self
     }
 
     /// Filters the frames of one tile, which continue those that the tile of this index had before.
@@ -91,6 +111,10 @@ impl FilterBank {
         let state = &mut self.tiles[tile.index];
         let frames = &mut tile.uv[..tile.n_frames];
         if self.differenced {
+            if let (true, false, Some(first)) = (self.settled, state.started, frames.first()) {
+                state.before = *first;
+                state.started = true;
+            }
             difference(frames, &mut state.before);
         }
         for group in 0..GROUPS {
@@ -106,7 +130,7 @@ impl FilterBank {
 
     /// Back to rest, as after [`FilterBank::new`].
     pub fn reset(&mut self) {
-        self.tiles.fill(TileState::at_rest(self.coefficients.len()));
+        self.tiles.iter_mut().for_each(TileState::rest);
     }
 }
 
@@ -135,17 +159,32 @@ impl Coefficients {
 /// `w0 + BIAS` and `w1` of one section for the lanes of one group.
 type SectionState = [[f32; LANES]; 2];
 
+const AT_REST: SectionState = [[BIAS; LANES], [0.0; LANES]];
+
 #[derive(Clone, Debug, PartialEq)]
 struct TileState {
     /// The last frame before the difference was taken.
     before: [f32; TILE_CHANNELS],
+    /// A settled bank has seen a frame.
+    started: bool,
     sections: [Vec<SectionState>; GROUPS],
 }
 
 impl TileState {
     fn at_rest(n_sections: usize) -> Self {
-        let rest = vec![[[BIAS; LANES], [0.0; LANES]]; n_sections];
-        TileState { before: [0.0; TILE_CHANNELS], sections: std::array::from_fn(|_| rest.clone()) }
+        let rest = vec![AT_REST; n_sections];
+        TileState {
+            before: [0.0; TILE_CHANNELS],
+            started: false,
+            sections: std::array::from_fn(|_| rest.clone()),
+        }
+    }
+
+    /// Back to rest in the memory that it has.
+    fn rest(&mut self) {
+        self.before = [0.0; TILE_CHANNELS];
+        self.started = false;
+        self.sections.iter_mut().for_each(|states| states.fill(AT_REST));
     }
 }
 
@@ -337,6 +376,23 @@ mod tests {
                     let y = if (channel % TILE_CHANNELS).is_multiple_of(2) { *y } else { -y };
                     prop_assert!((f64::from(*value) - y).abs() <= 2e-6 * largest);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_settled_bank_has_had_the_first_frame_always() {
+        let uv: Vec<f32> = (0..200).map(|t| (t * 7919 % 201) as f32 - 100.0).collect();
+        let offset: Vec<f32> = uv.iter().map(|x| x - uv[0] - 20_000.0).collect();
+        for n_sections in 1..=SECTIONS_MAX {
+            let mut bank = FilterBank::new(&sections(n_sections), 3);
+            let from_zero: Vec<f32> = uv.iter().map(|x| x - uv[0]).collect();
+            let expected = filter(&mut bank, &from_zero, &[BLOCK_FRAMES_MAX; 4]);
+            let mut bank = bank.settled();
+            for cuts in [[50, 50, 50, 50], [0, 1, 63, 64]] {
+                bank.reset();
+                let n: usize = cuts.iter().sum();
+                assert!(filter(&mut bank, &offset, &cuts)[..n] == expected[..n], "{n_sections} sections");
             }
         }
     }

@@ -45,6 +45,8 @@ pub enum Action {
 /// An intent as a line of JSON, with its time in seconds since the stream began.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct IntentLine<'a> {
+    recording: &'a str,
+    synthetic: bool,
     bin: u64,
     sample: u64,
     seconds: f64,
@@ -60,9 +62,18 @@ pub struct IntentLine<'a> {
 }
 
 impl Intent {
-    /// As a line of JSON; `classes` are the model's names, `seconds` the time of [`Intent::at`].
-    pub fn line<'a>(&'a self, seconds: f64, classes: &'a [String]) -> IntentLine<'a> {
+    /// As a line of JSON, which says what it was decoded from and whether that is synthetic; `seconds` is the
+    /// time of [`Intent::at`], `classes` are the model's names.
+    pub fn line<'a>(
+        &'a self,
+        recording: &'a str,
+        synthetic: bool,
+        seconds: f64,
+        classes: &'a [String],
+    ) -> IntentLine<'a> {
         let mut line = IntentLine {
+            recording,
+            synthetic,
             bin: self.bin,
             sample: self.at.0,
             seconds,
@@ -95,7 +106,8 @@ mod tests {
         let velocity = [0.5, -1.0, 9.0];
         let action = Action::Move { n_axes: 2, velocity, position: None };
         let intent = Intent { bin: 3, at: SampleIndex(80), lost_frames: 0, action };
-        let text = serde_json::to_string(&intent.line(4.0, &[])).expect("plain values");
-        assert_eq!(text, r#"{"bin":3,"sample":80,"seconds":4.0,"lost_frames":0,"velocity":[0.5,-1.0]}"#);
+        let text = serde_json::to_string(&intent.line("a", true, 4.0, &[])).expect("plain values");
+        let wanted = r#"{"recording":"a","synthetic":true,"bin":3,"sample":80,"seconds":4.0,"lost_frames":0,"velocity":[0.5,-1.0]}"#;
+        assert_eq!(text, wanted);
     }
 }

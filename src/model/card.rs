@@ -14,7 +14,11 @@ pub(super) fn text(about: &ModelAbout) -> String {
             let what = if *position { "velocity and position" } else { "velocity" };
             format!("{what} along {} in {unit} (and {unit}/s)", axes.join(", "))
         }
-        OutputAbout::Classes { names } => format!("one of {} classes: {}", names.len(), names.join(", ")),
+        OutputAbout::Classes { names, window_frames: [from, to] } => format!(
+            "one of {} classes ({}) from frames {from} to {to} of a trial",
+            names.len(),
+            names.join(", ")
+        ),
     };
     let stream = &about.stream;
     let bins = &about.provenance.bins;

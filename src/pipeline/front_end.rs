@@ -32,7 +32,7 @@ impl FrontEnd {
     ///
     /// # Errors
     /// Band edges that the stream doesn't have; another number of thresholds; thresholds that are not below 0.
-    pub fn new(config: &Config, info: &StreamInfo, thresholds: &[f32]) -> Result<Self, Error> {
+    pub fn from_config(config: &Config, info: &StreamInfo, thresholds: &[f32]) -> Result<Self, Error> {
         let n_channels = info.n_channels();
         if thresholds.len() != n_channels || !thresholds.iter().all(|&threshold| threshold < 0.0) {
             return Err(Error::model("the front end", format!("{} thresholds", thresholds.len()))
@@ -48,12 +48,15 @@ impl FrontEnd {
         let uv_per_count = f64::from(info.uv_per_count.unwrap_or(1.0));
         sections[0].b.iter_mut().for_each(|b| *b *= uv_per_count);
         let refractory = front_end.refractory_frames(info.sample_rate);
+        let guard = front_end.ring_guard_frames(info.sample_rate);
+        let detector = CrossingDetector::new(n_channels, thresholds, refractory)
+            .with_ring_guard(front_end.ring_guard as f32, guard);
         Ok(FrontEnd {
             n_channels,
             kinds: config.bins.features,
             average: CommonAverage::new(n_channels, front_end.car_group, &active),
-            bank: FilterBank::new(&sections, n_tiles(n_channels)),
-            detector: CrossingDetector::new(n_channels, thresholds, refractory),
+            bank: FilterBank::new(&sections, n_tiles(n_channels)).settled(),
+            detector,
             crossed: None,
             tile: Tile::new(),
             counts: vec![[0.0; TILE_CHANNELS]; n_tiles(n_channels)],
@@ -78,7 +81,7 @@ impl FrontEnd {
         self.average.measure(payload, frames.clone());
         for index in 0..self.counts.len() {
             self.tile.index = index;
-            self.average.load(payload, frames.clone(), 1.0, &mut self.tile);
+            self.average.load(payload, frames.clone(), &mut self.tile);
             self.bank.process(&mut self.tile);
             on(Event::Done(Stage::Filter));
             on(Event::Filtered(&self.tile));

@@ -66,6 +66,20 @@ pub enum Event<'a> {
     Done(Stage),
 }
 
+/// Where every frame of a stream went. Balanced: received + lost is the number of the next frame, whatever the
+/// blocks, gaps and repetitions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Ledger {
+    /// Frames that were processed.
+    pub received_frames: u64,
+    /// Frames that never came.
+    pub lost_frames: u64,
+    /// Frames that came again and were passed over.
+    pub repeated_frames: u64,
+    /// Gaps too long to bridge, after which everything started afresh.
+    pub restarts: u64,
+}
+
 /// The stages of one stream, with their state.
 pub struct Pipeline {
     kind: StreamKind,
@@ -74,6 +88,7 @@ pub struct Pipeline {
     bins: BinBuilder,
     decoder: Option<Decoder>,
     next_sample: SampleIndex,
+    ledger: Ledger,
 }
 
 impl Pipeline {
@@ -83,7 +98,24 @@ impl Pipeline {
     ///
     /// # Errors
     /// Settings that the stream can't be processed with; thresholds or a decoder of another width.
-    pub fn new(
+    ///
+    /// ```
+    /// use efference::config::Config;
+    /// use efference::pipeline::{Event, Pipeline};
+    /// use efference::sources::ReadOutcome;
+    ///
+    /// let mut recording = efference::recording::open("sim:blackrock-utah,kind=counts,seconds=2", None)?;
+    /// let config = recording.settle(Config::default(), "example")?;
+    /// let mut pipeline = Pipeline::from_config(&config, recording.source.info(), &[], None)?;
+    /// let mut block = recording.source.new_block();
+    /// let mut bins = 0;
+    /// while recording.source.read(&mut block)? == ReadOutcome::Block {
+    ///     pipeline.process(&block, |event| bins += u32::from(matches!(event, Event::Bin(_))));
+    /// }
+    /// assert_eq!(bins, 100, "two seconds of 20 ms");
+    /// # Ok::<(), efference::Error>(())
+    /// ```
+    pub fn from_config(
         config: &Config,
         info: &StreamInfo,
         thresholds: &[f32],
@@ -93,7 +125,7 @@ impl Pipeline {
         let n_channels = info.n_channels();
         let front_end = match info.kind {
             StreamKind::Counts => None,
-            StreamKind::Broadband => Some(FrontEnd::new(config, info, thresholds)?),
+            StreamKind::Broadband => Some(FrontEnd::from_config(config, info, thresholds)?),
         };
         let width = config.bins.features.width(n_channels);
         if let Some(decoder) = &decoder
@@ -111,6 +143,7 @@ impl Pipeline {
             bins: BinBuilder::new(schedule, config.bins.features, n_channels),
             decoder,
             next_sample: SampleIndex(0),
+            ledger: Ledger::default(),
         })
     }
 
@@ -126,6 +159,11 @@ impl Pipeline {
         self.bins.schedule()
     }
 
+    /// Where every frame went so far.
+    pub fn ledger(&self) -> Ledger {
+        self.ledger
+    }
+
     /// Takes the next block; tells `on` what came of it.
     ///
     /// Frames that are missing between the block before and this one are counted as lost in the bins that they
@@ -136,13 +174,16 @@ impl Pipeline {
     /// If the block is of another width or kind than the stream.
     pub fn process(&mut self, block: &Block, mut on: impl FnMut(Event<'_>)) {
         let first = block.header.first_sample;
-        if block.header.starts_segment {
+        self.ledger.lost_frames += first.0.saturating_sub(self.next_sample.0);
+        if block.header.starts_segment && first >= self.next_sample {
             self.start_segment(first);
         } else {
             self.skip_lost(first, &mut on);
         }
         let n_frames = block.header.n_frames as usize;
         let mut from = (self.next_sample.0 - first.0).min(n_frames as u64) as usize;
+        self.ledger.repeated_frames += from as u64;
+        self.ledger.received_frames += (n_frames - from) as u64;
         while from < n_frames {
             let open = (self.bins.end().0 - self.next_sample.0) as usize;
             let to = n_frames.min(from + open);
@@ -168,6 +209,7 @@ impl Pipeline {
     /// Forgets everything: as if just built.
     pub fn reset(&mut self) {
         self.start_segment(SampleIndex(0));
+        self.ledger = Ledger::default();
     }
 
     fn close_bin(&mut self, on: &mut impl FnMut(Event<'_>)) {
@@ -191,16 +233,25 @@ impl Pipeline {
         }
         let bins = self.bins.schedule().bin_of(to) - self.bins.schedule().bin_of(self.next_sample);
         if bins > GAP_BINS_MAX {
+            self.ledger.restarts += 1;
+            // What came of the open bin still counts.
+            if self.bins.received_frames() > 0 {
+                self.lose_up_to(self.bins.end(), on);
+            }
             self.start_segment(to);
             return;
         }
         while self.next_sample < to {
-            let until = to.min(self.bins.end());
-            self.bins.add_lost(until.0 - self.next_sample.0);
-            self.next_sample = until;
-            if until == self.bins.end() {
-                self.close_bin(on);
-            }
+            self.lose_up_to(to.min(self.bins.end()), on);
+        }
+    }
+
+    /// Notes frames of the open bin as lost.
+    fn lose_up_to(&mut self, until: SampleIndex, on: &mut impl FnMut(Event<'_>)) {
+        self.bins.add_lost(until.0 - self.next_sample.0);
+        self.next_sample = until;
+        if until == self.bins.end() {
+            self.close_bin(on);
         }
     }
 

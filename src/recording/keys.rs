@@ -1,6 +1,6 @@
 //! Tables of TOML read key by key: unknown keys, wrong types and values out of range are named.
 
-use crate::error::{Error, nearest};
+use crate::error::Error;
 use std::ops::RangeInclusive;
 use toml::{Table, Value};
 
@@ -18,10 +18,8 @@ pub(super) fn check(place: &str, section: &str, table: &Table, legal: &[&str]) -
         Some(key) => Err(Error::input(place, "the key is unknown")
             .field(join(section, key))
             .legal(legal.join(", "))
-            .hint(match nearest(key, legal.iter().copied()) {
-                Some(near) => format!("`{near}`, which is the nearest in spelling"),
-                None => "leave it out".to_string(),
-            })),
+            .hint("leave it out")
+            .suggest(key, legal.iter().copied())),
     }
 }
 

@@ -47,7 +47,8 @@
 use super::files::read_text;
 use super::keys::{Keys, check, number};
 use crate::block::CHANNELS_MAX;
-use crate::error::{Error, nearest};
+use crate::error::Error;
+use crate::intents::AXES_MAX;
 use crate::time::SampleRate;
 use std::path::Path;
 use toml::{Table, Value};
@@ -186,10 +187,8 @@ impl Mapping {
             return Err(Error::input(name, "no mapping has this name, and no file is there")
                 .field("mapping")
                 .legal(format!("a TOML file, or one of {}", names.join(", ")))
-                .hint(match nearest(name, names) {
-                    Some(near) => format!("`{near}`"),
-                    None => "check the path".to_string(),
-                }));
+                .hint("check the path")
+                .suggest(name, names));
         }
         Mapping::parse(&read_text(path, MAPPING_BYTES_MAX)?, &path.display().to_string())
     }
@@ -255,7 +254,7 @@ fn counts(place: &str, table: &Table) -> Result<CountsMapping, Error> {
 
 fn kinematics(place: &str, section: &Value) -> Result<KinematicsMapping, Error> {
     let keys = Keys::new(place, "kinematics", section, &["position", "velocity", "axes_in", "axes", "unit"])?;
-    let legal = "[{ name = \"x\", index = 0 }, …], one to eight axes, each named and counted from 0 once";
+    let legal = "[{ name = \"x\", index = 0 }, …], one to three axes, each counted from 0 once and with a name of its own, not `mean`";
     let axes = keys.list("axes", legal, |value| {
         let axis = value.as_table().filter(|axis| axis.len() == 2)?;
         let index = usize::try_from(axis.get("index")?.as_integer()?).ok()?;
@@ -263,7 +262,9 @@ fn kinematics(place: &str, section: &Value) -> Result<KinematicsMapping, Error> 
     })?;
     let axes = keys.required("axes", axes, legal)?;
     let twice = axes.iter().enumerate().any(|(i, a)| axes[..i].iter().any(|b| a.0 == b.0 || a.1 == b.1));
-    if axes.is_empty() || axes.len() > AXES_MAX || twice {
+    // `mean` stands beside the axes in every score.
+    let taken = axes.iter().any(|(name, _)| name == "mean");
+    if axes.is_empty() || axes.len() > AXES_MAX || twice || taken {
         return Err(keys.refuse("axes", format!("its value is {axes:?}"), legal));
     }
     let (position, velocity) = (keys.text("position")?, keys.text("velocity")?);
@@ -373,7 +374,6 @@ pub(super) const SHIPPED: [(&str, &str); 2] = [
     ("reach-8dir", include_str!("../../examples/mappings/reach-8dir.toml")),
 ];
 const MAPPING_BYTES_MAX: u64 = 1 << 20;
-const AXES_MAX: usize = 8;
 const BIN_WIDTH_MS: std::ops::RangeInclusive<f64> = 0.1..=60_000.0;
 const RATE_HZ: std::ops::RangeInclusive<f64> = 0.001..=1e6;
 const RATE_HZ_WHOLE_MAX: u64 = 1_000_000;

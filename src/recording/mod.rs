@@ -42,13 +42,14 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// The settings with the bin width that they leave open, if the recording can be cut that way.
+    /// The settings with the bin width and the decoder that they leave open, if the recording can be cut that way.
     ///
     /// # Errors
     /// As [`Config::check_for`]; trials that are not a whole number of bins.
     pub fn settle(&self, config: Config, place: &str) -> Result<Config, Error> {
         let info = self.source.info();
-        let config = config.check_for(info, self.bin_width_ms(), place)?;
+        let mut config = config.check_for(info, self.bin_width_ms(), place)?;
+        config.decoder.kind = config.decoder.kind.settled(matches!(self.truth, Truth::Classes(_)));
         if let Truth::Classes(classes) = &self.truth {
             let bins = BinSchedule::new(info.sample_rate, config.bins.width_ms)?;
             let trial = SampleIndex(classes.frames_per_trial);
@@ -107,6 +108,8 @@ pub struct About {
     pub silent_channels: Vec<String>,
     /// Made by a simulator or generator.
     pub synthetic: bool,
+    /// The mapping that was found to fit where none was given.
+    pub mapping: Option<String>,
     /// What a user would expect and doesn't find, a sentence each.
     pub missing: Vec<String>,
     /// Other facts worth knowing, a sentence each.
@@ -134,6 +137,7 @@ impl About {
             kinematics: None,
             silent_channels: Vec::new(),
             synthetic: info.synthetic,
+            mapping: None,
             missing: Vec::new(),
             notes: Vec::new(),
         }
@@ -184,6 +188,8 @@ pub struct Classes {
     pub trials: Vec<u16>,
     /// Frames of each trial.
     pub frames_per_trial: u64,
+    /// The first of these frames, counted from the trial's start.
+    pub first_frame: u64,
 }
 
 /// `ch0`, `ch1` …: the name of a channel whose recording has none.

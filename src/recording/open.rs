@@ -81,11 +81,11 @@ fn format_of(path: &Path, mapping: Option<&Mapping>) -> Result<Format, Error> {
 
 fn open_mat(path: &Path, mapping: Option<Mapping>) -> Result<Recording, Error> {
     let file = MatFile::open(path)?;
-    let (mapping, note) = match mapping {
+    let (mapping, found) = match mapping {
         Some(mapping) => (mapping, None),
         None => {
             let (name, mapping) = fitting(&file)?;
-            (mapping, Some(format!("Read by the mapping `{name}`, whose variables are all there.")))
+            (mapping, Some(name))
         }
     };
     let mut recording = match mapping {
@@ -93,7 +93,7 @@ fn open_mat(path: &Path, mapping: Option<Mapping>) -> Result<Recording, Error> {
         Mapping::Trials(mapping) => trials::open(&file, &mapping),
         _ => Err(other_format(path, "a MAT file", "[counts] or [trials]")),
     }?;
-    recording.about.notes.extend(note);
+    recording.about.mapping = found.map(str::to_string);
     Ok(recording)
 }
 

@@ -74,6 +74,7 @@ pub(super) fn open(file: &MatFile, mapping: &TrialsMapping) -> Result<Recording,
         names: class_names(mapping, grid.n_classes, place)?,
         trials: classes,
         frames_per_trial,
+        first_frame: from as u64,
     });
     let source = Box::new(MemorySource::new(info, Payload::Counts(counts), frames_per_trial));
     Ok(Recording { about, truth, source })

@@ -20,9 +20,10 @@ pub struct PerAxis {
 }
 
 impl PerAxis {
-    /// `values` in the order of `names`.
+    /// `values` in the order of `names`. Axes without a figure (not a number) are left out of the mean.
     pub fn new(names: &[String], values: &[f64]) -> Self {
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let known: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+        let mean = known.iter().sum::<f64>() / known.len() as f64;
         PerAxis { axes: names.iter().cloned().zip(values.iter().copied()).collect(), mean }
     }
 }
@@ -48,7 +49,7 @@ pub fn r2(truth: ArrayView2<'_, f64>, decoded: ArrayView2<'_, f64>) -> Vec<f64> 
         let mean = y.mean().unwrap_or(f64::NAN);
         let left: f64 = y.iter().zip(p).map(|(y, p)| (y - p).powi(2)).sum();
         let all: f64 = y.iter().map(|y| (y - mean).powi(2)).sum();
-        1.0 - left / all
+        if all > 0.0 { 1.0 - left / all } else { f64::NAN }
     })
 }
 

@@ -20,17 +20,29 @@ impl PendingFile {
     /// Starts to write what shall stand at `place`.
     ///
     /// # Errors
-    /// If the folder of `place` doesn't exist or can't be written to, or `place` is a folder.
+    /// If the folder of `place` doesn't exist or can't be written to, or something else than a file stands at
+    /// `place`.
     pub fn create(place: &Path) -> Result<Self, Error> {
-        if place.is_dir() {
-            return Err(Error::output(place.display().to_string(), "it is a folder")
-                .legal("a path for a file")
-                .hint("add a file name to it"));
+        if let Ok(about) = place.symlink_metadata()
+            && !about.is_file()
+        {
+            let found = if about.is_dir() { "it is a folder" } else { "it is a link, a pipe or a device" };
+            return Err(Error::output(place.display().to_string(), found)
+                .legal("a new path, or a file to replace")
+                .hint("another name"));
         }
         let path = temporary_name(place)?;
         let pending = Pending::register(path);
         let file = File::create(&pending.path).map_err(|error| Error::unwritable(place, &error))?;
         Ok(PendingFile { place: place.to_path_buf(), pending, writer: BufWriter::new(file) })
+    }
+
+    /// Refuses a place that couldn't be written, before any work is done for it.
+    ///
+    /// # Errors
+    /// As [`PendingFile::create`].
+    pub fn check(place: &Path) -> Result<(), Error> {
+        Self::create(place).map(drop)
     }
 
     /// Adds `bytes`.
@@ -39,6 +51,11 @@ impl PendingFile {
     /// If the disk is full or gone.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.writer.write_all(bytes).map_err(|error| Error::unwritable(&self.place, &error))
+    }
+
+    /// Where it shall stand.
+    pub fn place(&self) -> &Path {
+        &self.place
     }
 
     /// Puts the file in its place.
@@ -61,20 +78,25 @@ pub struct PendingDir {
 }
 
 impl PendingDir {
-    /// Starts to fill what shall stand at `place`. An empty folder there is taken; one that holds `owned`
-    /// (the name of a file that only we write) is replaced; anything else is refused.
+    /// Starts to fill what shall stand at `place`. A folder there is replaced if it is empty, or if it holds the
+    /// first of the files named in `owned`, by which we know our own, and nothing but those; anything else is
+    /// refused.
     ///
     /// # Errors
     /// If something else stands at `place` or the folder above can't be written to.
-    pub fn create(place: &Path, owned: &str) -> Result<Self, Error> {
-        if place.exists() {
-            let ours = place.join(owned).is_file();
-            let empty = fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
-            if !ours && !empty {
-                return Err(Error::output(place.display().to_string(), "something else stands there")
-                    .legal(format!("a new folder, an empty one, or one with a `{owned}` to replace"))
-                    .hint("another name"));
-            }
+    pub fn create(place: &Path, owned: &[&str]) -> Result<Self, Error> {
+        if place.symlink_metadata().is_ok()
+            && let Some(foreign) = foreign(place, owned)
+        {
+            return Err(Error::output(
+                place.display().to_string(),
+                format!("something else stands there, {foreign}"),
+            )
+            .legal(format!(
+                "a new folder, an empty one, or one with nothing but {} to replace",
+                owned.join(", ")
+            ))
+            .hint("another name"));
         }
         let path = temporary_name(place)?;
         let pending = Pending::register(path);
@@ -96,21 +118,43 @@ impl PendingDir {
     /// # Errors
     /// If it can't be renamed; what stood there before then still stands.
     pub fn finish(self) -> Result<(), Error> {
-        let unwritable = |error: std::io::Error| Error::unwritable(&self.place, &error);
-        if !self.place.exists() {
-            fs::rename(&self.pending.path, &self.place).map_err(unwritable)?;
-        } else {
-            let old = Pending::register(temporary_name(&self.place)?);
-            fs::rename(&self.place, &old.path).map_err(unwritable)?;
-            if let Err(error) = fs::rename(&self.pending.path, &self.place) {
-                // Put back what stood there; `old` has nothing left to remove then.
-                let _ = fs::rename(&old.path, &self.place);
-                return Err(unwritable(error));
-            }
+        // An interrupt waits: it must not come while neither the old folder nor the new one stands.
+        let mut open = open_paths();
+        let replaced = replace(&self.pending.path, &self.place);
+        if replaced.is_ok() {
+            open.retain(|path| *path != self.pending.path);
         }
-        self.pending.done();
-        Ok(())
+        drop(open);
+        replaced.map_err(|error| Error::unwritable(&self.place, &error))
     }
+}
+
+/// What stands at `place` that we didn't write; nothing where we may replace it.
+fn foreign(place: &Path, owned: &[&str]) -> Option<String> {
+    let Ok(entries) = fs::read_dir(place) else { return Some("a file".to_string()) };
+    let name = |entry: std::io::Result<fs::DirEntry>| match entry {
+        Ok(entry) => entry.file_name().to_string_lossy().into_owned(),
+        Err(error) => error.to_string(),
+    };
+    let names: Vec<String> = entries.map(name).collect();
+    let ours = names.is_empty() || names.iter().any(|name| name == owned[0]);
+    let other = names.iter().find(|name| !ours || !owned.contains(&name.as_str()));
+    other.map(|name| format!("a folder that holds `{name}`"))
+}
+
+/// Puts the folder `new` at `place`, and what stood there back if that fails.
+fn replace(new: &Path, place: &Path) -> std::io::Result<()> {
+    if !place.exists() {
+        return fs::rename(new, place);
+    }
+    let old = temporary_name(place).map_err(std::io::Error::other)?;
+    fs::rename(place, &old)?;
+    if let Err(error) = fs::rename(new, place) {
+        fs::rename(&old, place)?;
+        return Err(error);
+    }
+    remove(&old);
+    Ok(())
 }
 
 /// Removes every file and folder that was begun and not finished, for a program that is about to end. Results
@@ -209,7 +253,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let place = folder.path().join("model");
         for round in ["1", "2"] {
-            let dir = PendingDir::create(&place, "model.toml").expect("writable");
+            let dir = PendingDir::create(&place, &["model.toml"]).expect("writable");
             dir.write("model.toml", round.as_bytes()).expect("room");
             dir.finish().expect("renamed");
             assert_eq!(fs::read(place.join("model.toml")).expect("it is there"), round.as_bytes());
@@ -217,9 +261,11 @@ mod tests {
         assert_eq!(names(folder.path()), ["model"]);
         let other = folder.path().join("photos");
         fs::create_dir(&other).expect("writable");
-        fs::write(other.join("a.jpg"), "x").expect("writable");
-        assert!(PendingDir::create(&other, "model.toml").is_err());
-        assert_eq!(names(&other), ["a.jpg"]);
+        for name in ["a.jpg", "model.toml"] {
+            fs::write(other.join(name), "x").expect("writable");
+            assert!(PendingDir::create(&other, &["model.toml"]).is_err(), "a photo among ours");
+        }
+        assert_eq!(names(&other), ["a.jpg", "model.toml"]);
     }
 
     #[test]

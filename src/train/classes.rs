@@ -27,16 +27,7 @@ pub(super) fn lda(
     let place = "fit of the LDA";
     let trials = Trials::new(x, labels, names, rows, deviation);
     trials.check(names, place)?;
-    let parts = folds(rows.len(), config.folds);
-    let loss = |gamma: f64| -> f64 {
-        let losses = parts.iter().map(|part| {
-            let rest: Vec<usize> = (0..rows.len()).filter(|at| !part.contains(at)).collect();
-            trials.lda(&rest, gamma).map_or(f64::INFINITY, |scores| {
-                part.clone().map(|at| scores.log_loss(&trials, at)).sum::<f64>()
-            })
-        });
-        losses.sum()
-    };
+    let loss = trials.cross_validated(config.folds, |rows, gamma| trials.lda(rows, gamma));
     let (least, gamma) = config
         .shrinkage
         .iter()
@@ -66,16 +57,7 @@ pub(super) fn logistic(
     let place = "fit of the logistic regression";
     let trials = Trials::new(x, labels, names, rows, deviation);
     trials.check(names, place)?;
-    let parts = folds(rows.len(), config.folds);
-    let loss = |strength: f64| -> f64 {
-        let losses = parts.iter().map(|part| {
-            let rest: Vec<usize> = (0..rows.len()).filter(|at| !part.contains(at)).collect();
-            trials.logistic(&rest, strength).map_or(f64::INFINITY, |scores| {
-                part.clone().map(|at| scores.log_loss(&trials, at)).sum::<f64>()
-            })
-        });
-        losses.sum()
-    };
+    let loss = trials.cross_validated(config.folds, |rows, strength| trials.logistic(rows, strength).ok());
     let strength = least_loss(&config.ridge, LOGISTIC_START, loss).unwrap_or(config.ridge[0]);
     let all: Vec<usize> = (0..rows.len()).collect();
     let scores = trials.logistic(&all, strength)?;
@@ -117,6 +99,26 @@ impl Trials {
             }
         }
         Ok(())
+    }
+
+    /// The log loss over contiguous folds as a function of what `fit` (rows and a strength) regularises with;
+    /// infinite where a fold can't be fitted.
+    fn cross_validated(
+        &self,
+        n_folds: usize,
+        fit: impl Fn(&[usize], f64) -> Option<Scores>,
+    ) -> impl Fn(f64) -> f64 {
+        let n = self.labels.len();
+        let parts = folds(n, n_folds);
+        move |strength| {
+            let losses = parts.iter().map(|part| {
+                let rest: Vec<usize> = (0..n).filter(|at| !part.contains(at)).collect();
+                fit(&rest, strength).map_or(f64::INFINITY, |scores| {
+                    part.clone().map(|at| scores.log_loss(self, at)).sum::<f64>()
+                })
+            });
+            losses.sum()
+        }
     }
 
     fn lda(&self, rows: &[usize], gamma: f64) -> Option<Scores> {
@@ -165,6 +167,11 @@ impl Trials {
                     .legal("strengths above 0")
                     .hint("decoder.ridge = [100, 1000]")
             })?;
+        if fitted.params().ncols() != self.n_classes {
+            return Err(Error::fit("fit of the logistic regression", "a fold lacks a class")
+                .field("decoder.folds")
+                .legal("folds that leave trials of every class to the others"));
+        }
         Ok(Scores { w: fitted.params().t().to_owned(), h: fitted.intercept().to_owned() })
     }
 }
@@ -200,3 +207,93 @@ const LOGISTIC_START: f64 = 1.0;
 const TRIALS_MIN: usize = 2;
 /// L-BFGS steps; a few hundred channels converge in under a hundred.
 const ITERATIONS_MAX: u64 = 300;
+
+#[cfg(test)]
+mod tests {
+    use super::super::slow;
+    use super::*;
+
+    /// Trials of three classes, of which the last is rare.
+    fn trials() -> Trials {
+        let mut noise = slow::noise(1);
+        let labels: Vec<usize> = (0..70).map(|at| if at % 7 == 6 { 2 } else { at % 2 }).collect();
+        let common: Vec<f64> = labels.iter().map(|_| noise()).collect();
+        let value = |(at, j): (usize, usize)| noise() + common[at] + (labels[at] * j) as f64 * 0.2;
+        let x = Array2::from_shape_fn((70, 5), value);
+        Trials { x, labels, n_classes: 3 }
+    }
+
+    /// log πₖ − ½(x − μₖ)ᵀS⁻¹(x − μₖ), straight from the Gaussian.
+    fn log_posteriors(trials: &Trials, rows: &[usize], gamma: f64, at: &[f64]) -> Vec<f64> {
+        let p = trials.x.ncols();
+        let of = |class: usize| -> Vec<usize> {
+            rows.iter().copied().filter(|&row| trials.labels[row] == class).collect()
+        };
+        let mean = |class: usize, j: usize| {
+            of(class).iter().map(|&row| trials.x[(row, j)]).sum::<f64>() / of(class).len() as f64
+        };
+        let covariance = |i: usize, j: usize| {
+            let product = |&row: &usize| {
+                let class = trials.labels[row];
+                (trials.x[(row, i)] - mean(class, i)) * (trials.x[(row, j)] - mean(class, j))
+            };
+            rows.iter().map(product).sum::<f64>() / rows.len() as f64
+        };
+        let level = (0..p).map(|i| covariance(i, i)).sum::<f64>() / p as f64;
+        let s = Mat::from_fn(p, p, |i, j| {
+            (1.0 - gamma) * covariance(i, j) + if i == j { gamma * level } else { 0.0 }
+        });
+        let score = |class: usize| {
+            let d = Mat::from_fn(p, 1, |j, _| at[j] - mean(class, j));
+            let distance = (d.transpose() * slow::solve(&s, &d))[(0, 0)];
+            (of(class).len() as f64 / rows.len() as f64).ln() - 0.5 * distance
+        };
+        (0..trials.n_classes).map(score).collect()
+    }
+
+    #[test]
+    fn lda_scores_are_log_posteriors_up_to_a_constant() {
+        let trials = trials();
+        let all: Vec<usize> = (0..70).collect();
+        let without_a_fold: Vec<usize> = (0..70).filter(|row| !(20..35).contains(row)).collect();
+        for rows in [&all, &without_a_fold] {
+            for gamma in [0.0, 0.3, 1.0] {
+                let scores = trials.lda(rows, gamma).expect("regular");
+                for at in [[0.0; 5], [1.0, -2.0, 0.5, 3.0, -1.0]] {
+                    let said = scores.w.dot(&Array1::from(at.to_vec())) + &scores.h;
+                    let expected = log_posteriors(&trials, rows, gamma, &at);
+                    for class in 1..3 {
+                        let (a, b) = (said[class] - said[0], expected[class] - expected[0]);
+                        assert!((a - b).abs() < 1e-9, "class {class}, γ = {gamma}: {a} for {b}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_log_loss_is_that_of_the_softmax() {
+        let trials = trials();
+        let rows: Vec<usize> = (0..70).collect();
+        let scores = trials.lda(&rows, 0.2).expect("regular");
+        let posteriors = log_posteriors(&trials, &rows, 0.2, &trials.x.row(6).to_vec());
+        let total: f64 = posteriors.iter().map(|score| score.exp()).sum();
+        let expected = total.ln() - posteriors[trials.labels[6]];
+        assert!((scores.log_loss(&trials, 6) - expected).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_class_that_a_fold_lacks_has_no_fit() {
+        let trials = trials();
+        let without_the_rare: Vec<usize> = (0..70).filter(|&row| trials.labels[row] != 2).collect();
+        assert!(trials.lda(&without_the_rare, 0.5).is_none());
+    }
+
+    #[test]
+    fn scores_of_features_as_they_are_become_scores_of_normalised_ones() {
+        let scores = Scores { w: ndarray::array![[1.0, 2.0], [3.0, 4.0]], h: ndarray::array![0.5, -0.5] };
+        let weights = scores.weights(&[10.0, 0.5]);
+        assert_eq!(weights.readout, [10.0, 1.0, 30.0, 2.0]);
+        assert_eq!(weights.offset, [0.5, -0.5]);
+    }
+}

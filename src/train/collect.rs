@@ -1,14 +1,11 @@
-//! A recording through the pipeline, to bins and to noise levels.
+//! A recording through the pipeline, to bins.
 
 use super::dataset::{Dataset, Targets};
-use crate::block::{StreamInfo, StreamKind};
 use crate::config::Config;
-use crate::detect::NoiseEstimator;
 use crate::error::Error;
 use crate::pipeline::{Event, Pipeline};
 use crate::recording::Recording;
-use crate::sources::{ReadOutcome, SampleSource};
-use crate::time::SampleIndex;
+use crate::sources::ReadOutcome;
 use ndarray::Array2;
 
 /// Runs the bins up to `end` through the pipeline; `tick` hears of every block's end, in frames.
@@ -23,10 +20,12 @@ pub fn collect(
     mut tick: impl FnMut(u64),
 ) -> Result<Dataset, Error> {
     let info = recording.source.info().clone();
-    let mut pipeline = Pipeline::new(config, &info, thresholds, None)?;
+    let mut pipeline = Pipeline::from_config(config, &info, thresholds, None)?;
     let schedule = *pipeline.schedule();
     let n_features = config.bins.features.width(info.n_channels());
-    let (mut features, mut starts_segment, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+    check_size(end, n_features, &recording.about.path)?;
+    let (mut features, mut starts_segment) = (Vec::new(), Vec::new());
+    let (mut whole, mut received) = (Vec::new(), Vec::new());
     let mut block = recording.source.new_block();
     while (whole.len() as u64) < end && recording.source.read(&mut block)? == ReadOutcome::Block {
         pipeline.process(&block, |event| {
@@ -38,10 +37,12 @@ pub fn collect(
                     features.extend(std::iter::repeat_n(0.0, n_features));
                     starts_segment.push(false);
                     whole.push(false);
+                    received.push(false);
                 }
                 features.extend_from_slice(&bin.features);
                 starts_segment.push(bin.starts_segment);
                 whole.push(bin.lost_frames == 0);
+                received.push(bin.received_frames > 0);
             }
         });
         tick(block.end_sample().0);
@@ -54,41 +55,28 @@ pub fn collect(
             .legal("a recording with position or velocity, or with classes of trials")
             .hint("`efference inspect` shows what it holds; a mapping names the variables")
     })?;
-    Ok(Dataset { features, kinds: config.bins.features, starts_segment, whole, targets, rows: 0..n_bins })
+    Ok(Dataset {
+        features,
+        kinds: config.bins.features,
+        starts_segment,
+        whole,
+        received,
+        targets,
+        rows: 0..n_bins,
+    })
 }
 
-/// Thresholds of a broadband stream: the noise of each channel in the first seconds, times the threshold's
-/// multiple; −∞ (never crossed) for flat channels. Empty for a stream of counts. Reads `source` from where it
-/// stands.
-///
-/// # Errors
-/// A damaged recording, settings that don't suit it.
-pub fn calibrate(source: &mut dyn SampleSource, config: &Config) -> Result<Vec<f32>, Error> {
-    let info: StreamInfo = source.info().clone();
-    if info.kind == StreamKind::Counts {
-        return Ok(Vec::new());
+/// Refuses a recording whose features don't fit, before anything is read.
+fn check_size(n_bins: u64, n_features: usize, place: &str) -> Result<(), Error> {
+    let bytes = n_bins.saturating_mul((n_features * size_of::<f32>()) as u64);
+    if bytes <= FEATURE_BYTES_MAX {
+        return Ok(());
     }
-    let never = vec![f32::NEG_INFINITY; info.n_channels()];
-    let mut pipeline = Pipeline::new(config, &info, &never, None)?;
-    let settled = SampleIndex((SETTLE_SECONDS * info.sample_rate.hz()) as u64);
-    let asked = (config.front_end.noise_seconds * info.sample_rate.hz()) as u64;
-    let frames = source.n_frames().map_or(asked, |n| asked.min(n.saturating_sub(settled.0)));
-    let mut noise = NoiseEstimator::new(info.n_channels(), config.front_end.noise, frames);
-    let mut block = source.new_block();
-    while block.end_sample().0 < settled.0 + asked && source.read(&mut block)? == ReadOutcome::Block {
-        let use_it = block.header.first_sample >= settled;
-        pipeline.process(&block, |event| {
-            if let (Event::Filtered(tile), true) = (event, use_it) {
-                noise.observe(tile);
-            }
-        });
-    }
-    let multiple = config.front_end.threshold;
-    let threshold = |noise: f32| {
-        if noise > 0.0 { (f64::from(noise) * multiple) as f32 } else { f32::NEG_INFINITY }
-    };
-    Ok(noise.finish().into_iter().map(threshold).collect())
+    Err(Error::fit(place, format!("{n_bins} bins of {n_features} features, {} GiB", bytes >> 30))
+        .field("bins")
+        .legal(format!("at most {} GiB of features", FEATURE_BYTES_MAX >> 30))
+        .hint("fewer bins, --bins A..B, or wider ones"))
 }
 
-/// The filter's start is not noise.
-const SETTLE_SECONDS: f64 = 0.05;
+/// Memory of a data set's features at most.
+const FEATURE_BYTES_MAX: u64 = 8 << 30;

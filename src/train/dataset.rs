@@ -22,6 +22,8 @@ pub struct Dataset {
     pub starts_segment: Vec<bool>,
     /// Nothing of the bin was lost.
     pub whole: Vec<bool>,
+    /// Something of the bin came.
+    pub received: Vec<bool>,
     /// What the subject did, bin by bin.
     pub targets: Targets,
     /// Bins that are fitted or scored; those before are history.
@@ -124,6 +126,27 @@ impl Dataset {
         (self.rows.start..end).filter(|&row| self.whole[row]).collect()
     }
 
+    /// Refuses an axis along which the subject never moved in `rows`.
+    ///
+    /// # Errors
+    /// Naming the first such axis.
+    pub fn check_targets(&self, rows: &[usize], place: &str) -> Result<(), Error> {
+        let Targets::Movement(movement) = &self.targets else { return Ok(()) };
+        for (axis, name) in movement.axes.iter().enumerate() {
+            let first = movement.velocity[(rows[0], axis)];
+            if rows.iter().all(|&row| movement.velocity[(row, axis)] == first) {
+                return Err(Error::fit(
+                    place,
+                    format!("the velocity along `{name}` never changes in these bins"),
+                )
+                .field("kinematics")
+                .legal("movement along every axis")
+                .hint("a wider --bins A..B, or a mapping without this axis"));
+            }
+        }
+        Ok(())
+    }
+
     /// The rows in two: all but the last fifth, and the last fifth.
     pub fn split_last_fifth(&self) -> (Dataset, Dataset) {
         let Range { start, end } = self.rows;
@@ -144,8 +167,8 @@ impl Dataset {
         score_actions(&self.targets, &decoded)
     }
 
-    /// Which features belong to channels with `decoder.min_events` events in the fitted rows. Classes use
-    /// every channel; power has no events.
+    /// Which features belong to channels with `decoder.min_events` events in the fitted rows, or with one in
+    /// `BINS_PER_EVENT_MAX` bins where those are few. Classes use every channel; power has no events.
     ///
     /// # Errors
     /// If no channel has that many.
@@ -156,29 +179,29 @@ impl Dataset {
         }
         let n_channels = if self.kinds.has_power() { n / 2 } else { n };
         let mut events = vec![0.0f64; n_channels];
-        for row in self.fit_rows() {
+        let rows = self.fit_rows();
+        let min_events = config.min_events.min(rows.len() as f64 / BINS_PER_EVENT_MAX);
+        for row in rows {
             for (sum, &count) in events.iter_mut().zip(self.features.row(row)) {
                 *sum += f64::from(count);
             }
         }
         let most = events.iter().copied().fold(0.0, f64::max);
-        if most < config.min_events {
-            return Err(Error::fit(
-                "channels",
-                format!("none has {} events in these bins", config.min_events),
-            )
-            .field("decoder.min_events")
-            .legal(format!("at most {most}, the events of the busiest channel"))
-            .hint("a wider --bins A..B or a lower decoder.min_events"));
+        if most < min_events {
+            return Err(Error::fit("channels", format!("none has {min_events:.0} events in these bins"))
+                .field("decoder.min_events")
+                .legal(format!("at most {most}, the events of the busiest channel"))
+                .hint("a wider --bins A..B or a lower decoder.min_events"));
         }
-        Ok((0..n).map(|feature| events[feature % n_channels] >= config.min_events).collect())
+        Ok((0..n).map(|feature| events[feature % n_channels] >= min_events).collect())
     }
 
-    /// All bins' kept features, normalised: bins × kept.
+    /// All bins' kept features, normalised: bins × kept. Bins of which nothing came read 0, as live.
     pub fn normalised(&self, normaliser: &Normaliser, kept: &[usize]) -> Array2<f32> {
         let mut normalised = Array2::zeros((self.features.nrows(), kept.len()));
         let mut all = vec![0.0; self.features.ncols()];
-        for (from, mut into) in self.features.rows().into_iter().zip(normalised.rows_mut()) {
+        let rows = self.features.rows().into_iter().zip(normalised.rows_mut()).zip(&self.received);
+        for ((from, mut into), _) in rows.filter(|(_, received)| **received) {
             normaliser.apply(from.as_slice().expect("rows are contiguous"), &mut all);
             into.iter_mut().zip(kept).for_each(|(into, &feature)| *into = all[feature]);
         }
@@ -199,13 +222,17 @@ impl Dataset {
         Bin {
             index: row as u64,
             end: SampleIndex(row as u64 + 1),
-            received_frames: 1,
-            lost_frames: 0,
+            received_frames: u32::from(self.received[row]),
+            lost_frames: u32::from(!self.whole[row]),
             starts_segment: self.starts_segment[row],
             features: self.features.row(row).to_vec(),
         }
     }
 }
+
+/// In a short recording, a channel that fires less than once in so many bins is left out: 100 events in the nine
+/// minutes of a usual session of 50 ms bins.
+const BINS_PER_EVENT_MAX: f64 = 108.0;
 
 /// Scores what was decoded in given bins; those of which nothing is known don't count.
 pub fn score_actions(targets: &Targets, decoded: &[(usize, Action)]) -> Score {

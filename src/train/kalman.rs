@@ -8,12 +8,12 @@
 //! a channel did one bin before, takes up the part of its noise that is not white, which would otherwise make
 //! the filter believe its observations too much (Gibson et al. 1991, coloured noise by differencing).
 //!
-//! A, W, C, D and Q are least squares (C and D with a ridge); the gain is iterated to its fixed point. The
+//! A, W, C, D and Q are least squares (C and D with a ridge); the gain is at its fixed point. The
 //! result runs as s(t) = (1 − PG)A·s(t−1) + PN·x(t) − PND·x(t−1) with N = CᵀQ⁻¹ and G = NC.
 
 use super::cross_validation::{folds, least_loss};
 use super::dataset::{Dataset, Movement};
-use super::ridge::{gram_of, solve_positive};
+use super::ridge::{self, gram_of, solve_positive};
 use crate::config::DecoderConfig;
 use crate::decode::Weights;
 use crate::error::Error;
@@ -43,21 +43,26 @@ pub(super) fn fit(
             .legal("`velocity-kalman` or `wiener` for this recording"));
     }
     let rows = windows(data, config);
-    if rows.len() < ROWS_PER_STATE * config.folds {
+    if rows.len() < ROWS_PER_FOLD_MIN * config.folds {
         return Err(Error::fit(place, format!("{} bins with their neighbours", rows.len()))
             .field("bins")
-            .legal(format!("at least {}", ROWS_PER_STATE * config.folds))
+            .legal(format!("at least {}", ROWS_PER_FOLD_MIN * config.folds))
             .hint("a wider --bins A..B, or smaller decoder.lead_bins and decoder.trail_bins"));
     }
+    let n_known = x.ncols() * if config.whiten { 2 } else { 1 };
+    ridge::check_size(rows.len(), n_known, 1, place)?;
     let problem = Problem::new(movement, x, rows, with_position, config);
     let all: Vec<usize> = (0..problem.rows.len()).collect();
     let strength = if let [only] = config.ridge[..] {
         only
     } else {
         let parts = folds(all.len(), config.folds);
+        // States of rows within reach of a fold hold that fold's velocities.
+        let reach = config.lead_bins + config.trail_bins + 1;
         let chosen = least_loss(&config.ridge, START_SHARE * all.len() as f64, |strength| {
             let losses = parts.iter().map(|part| {
-                let rest: Vec<usize> = all.iter().copied().filter(|at| !part.contains(at)).collect();
+                let near = part.start.saturating_sub(reach)..part.end + reach;
+                let rest: Vec<usize> = all.iter().copied().filter(|at| !near.contains(at)).collect();
                 let Some(fitted) = problem.solve(&rest, strength) else { return f64::INFINITY };
                 problem.loss(&fitted, &all[part.clone()])
             });
@@ -71,8 +76,8 @@ pub(super) fn fit(
 
 /// Where the search for a strength starts, as a share of the rows.
 const START_SHARE: f64 = 0.03;
-/// Bins per fold that a fit needs at the very least.
-const ROWS_PER_STATE: usize = 20;
+/// Bins per fold that a fit needs at the very least: those to warm up on, and as many to score.
+const ROWS_PER_FOLD_MIN: usize = 2 * WARM_UP_BINS;
 
 fn singular(place: &str) -> Error {
     Error::fit(place, "it is singular, or its gain doesn't converge, at every ridge strength")
@@ -274,9 +279,9 @@ impl<'a> Problem<'a> {
 const WARM_UP_BINS: usize = 20;
 /// Regularises A, whose states are shifted copies of one another: as good as none.
 const A_JITTER: f64 = 1e-9;
-/// The gain converges within some tens of bins; a filter that needs more is not stable.
-const STEPS_MAX: usize = 10_000;
-/// Relative change of P at which it stands still.
+/// 2⁴⁰ bins: what still changes then doesn't converge.
+const DOUBLINGS_MAX: usize = 40;
+/// Relative change of the covariance at which it stands still.
 const STILL: f64 = 1e-12;
 
 /// B with least ‖Y − XB‖² + ridge·‖B‖².
@@ -303,23 +308,28 @@ fn shrunk_covariance(x: MatRef<'_, f64>) -> Mat<f64> {
 /// Variance, in units of a z-scored feature's, below which no residual is believed.
 const Q_FLOOR: f64 = 1e-6;
 
-/// The fixed point of P ← (1 + P⁻G)⁻¹P⁻, P⁻ = APAᵀ + W. `None` where there is none.
+/// The filter's covariance after an observation, where it no longer changes; `None` where there is none.
+///
+/// The prior covariance solves H = A·H(1 + GH)⁻¹·Aᵀ + W. Iterated bin by bin, a state that fades over hundreds
+/// of bins and that no channel hears takes tens of thousands of them; each doubling here stands for twice as
+/// many bins as the one before (Anderson 1978, Int J Control 28:295).
 fn steady_state(a: MatRef<'_, f64>, w: MatRef<'_, f64>, g: MatRef<'_, f64>) -> Option<Mat<f64>> {
-    let n = a.nrows();
-    let mut p = w.to_owned();
-    for _ in 0..STEPS_MAX {
-        let prior = a * &p * a.transpose() + w;
-        let system = Mat::<f64>::identity(n, n) + &prior * g;
-        let next = system.partial_piv_lu().solve(&prior);
-        let next = (&next + next.transpose()) * faer::Scale(0.5);
-        let change = (&next - &p).norm_l2();
-        let size = next.norm_l2();
-        p = next;
+    let one = Mat::<f64>::identity(a.nrows(), a.nrows());
+    let symmetric = |of: Mat<f64>| (&of + of.transpose()) * faer::Scale(0.5);
+    let (mut f, mut heard, mut h) = (a.transpose().to_owned(), g.to_owned(), w.to_owned());
+    for _ in 0..DOUBLINGS_MAX {
+        let system = (&one + &heard * &h).partial_piv_lu();
+        let (f_solved, heard_solved) = (system.solve(&f), system.solve(&heard));
+        let next = symmetric(&h + f.transpose() * &h * &f_solved);
+        heard = symmetric(&heard + &f * heard_solved * f.transpose());
+        f = &f * &f_solved;
+        let (change, size) = ((&next - &h).norm_l2(), next.norm_l2());
+        h = next;
         if !size.is_finite() {
             return None;
         }
         if change <= STILL * size {
-            return Some(p);
+            return Some(symmetric((&one + &h * g).partial_piv_lu().solve(&h)));
         }
     }
     None
@@ -328,4 +338,184 @@ fn steady_state(a: MatRef<'_, f64>, w: MatRef<'_, f64>, g: MatRef<'_, f64>) -> O
 fn row_major(of: MatRef<'_, f64>, sign: f64) -> Vec<f32> {
     let columns = of.ncols();
     (0..of.nrows() * columns).map(|i| (sign * of[(i / columns, i % columns)]) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dataset::Targets;
+    use super::super::slow;
+    use super::*;
+    use crate::config::Features;
+
+    fn matrix(rows: usize, columns: usize, size: f64, noise: &mut impl FnMut() -> f64) -> Mat<f64> {
+        Mat::from_fn(rows, columns, |_, _| size * noise())
+    }
+
+    fn covariance(n: usize, noise: &mut impl FnMut() -> f64) -> Mat<f64> {
+        let root = matrix(n, n, 1.0, noise);
+        &root * root.transpose() + Mat::<f64>::identity(n, n) * faer::Scale(0.3)
+    }
+
+    /// The filter of the textbook, its covariance carried from bin to bin.
+    struct Textbook {
+        a: Mat<f64>,
+        w: Mat<f64>,
+        c: Mat<f64>,
+        q: Mat<f64>,
+        s: Mat<f64>,
+        p: Mat<f64>,
+    }
+
+    impl Textbook {
+        /// Takes one observation, a column; K = P⁻Cᵀ(CP⁻Cᵀ + Q)⁻¹.
+        fn step(&mut self, x: &Mat<f64>) {
+            let prior = &self.a * &self.p * self.a.transpose() + &self.w;
+            let innovation = &self.c * &prior * self.c.transpose() + &self.q;
+            let gain = slow::solve(&innovation, &(&self.c * &prior)).transpose().to_owned();
+            let ahead = &self.a * &self.s;
+            self.s = &ahead + &gain * (x - &self.c * &ahead);
+            self.p = &prior - &gain * &self.c * &prior;
+        }
+    }
+
+    #[test]
+    fn the_steady_gain_is_where_the_textbook_filter_ends() {
+        let (n, p) = (4, 7);
+        let mut noise = slow::noise(1);
+        let a = matrix(n, n, 0.4, &mut noise) + Mat::<f64>::identity(n, n) * faer::Scale(0.5);
+        let (w, q) = (covariance(n, &mut noise), covariance(p, &mut noise));
+        let c = matrix(p, n, 1.0, &mut noise);
+        let n_matrix = slow::solve(&q, &c).transpose().to_owned();
+        let g = &n_matrix * &c;
+        let steady = steady_state(a.as_ref(), w.as_ref(), g.as_ref()).expect("it converges");
+
+        let (s, start) = (Mat::zeros(n, 1), w.clone());
+        let mut textbook = Textbook { a: a.clone(), w, c, q, s, p: start };
+        let gain = &steady * &n_matrix;
+        let recurrence = (Mat::<f64>::identity(n, n) - &steady * &g) * &a;
+        let mut state = Mat::<f64>::zeros(n, 1);
+        for bin in 0..400 {
+            let x = matrix(p, 1, 3.0, &mut noise);
+            textbook.step(&x);
+            state = &recurrence * &state + &gain * &x;
+            assert!(bin < 200 || slow::difference(&state, &textbook.s) < 1e-9, "bin {bin}");
+        }
+        assert!(slow::difference(&steady, &textbook.p) < 1e-10);
+    }
+
+    /// One state is heard and fades fast; the other nobody hears, so that W/(1 − λ²) is all that is known of it.
+    #[test]
+    fn a_state_that_fades_slowly_and_is_not_heard_has_a_gain_and_one_that_stays_has_none() {
+        let diagonal = |x: f64, y: f64| Mat::from_fn(2, 2, |i, j| if i != j { 0.0 } else { [x, y][i] });
+        let (w, g) = (diagonal(1.0, 0.01), diagonal(3.0, 0.0));
+        for fading in [0.99, 0.9966, 0.9999, 0.999_999] {
+            let p =
+                steady_state(diagonal(0.9, fading).as_ref(), w.as_ref(), g.as_ref()).expect("it converges");
+            let expected = 0.01 / (1.0 - fading * fading);
+            assert!((p[(1, 1)] / expected - 1.0).abs() < 1e-9, "λ = {fading}: {} for {expected}", p[(1, 1)]);
+        }
+        for staying in [1.0, 1.001] {
+            assert!(steady_state(diagonal(0.9, staying).as_ref(), w.as_ref(), g.as_ref()).is_none());
+        }
+    }
+
+    /// A recording of two axes and four channels, 600 bins.
+    fn recording() -> (Dataset, Movement, Array2<f32>) {
+        let mut noise = slow::noise(2);
+        let (mut velocity, mut x) = (Array2::zeros((600, 2)), Array2::<f32>::zeros((600, 4)));
+        for bin in 1..600 {
+            for axis in 0..2 {
+                velocity[(bin, axis)] = 0.9 * velocity[(bin - 1, axis)] + 0.3 * noise() + 0.01;
+            }
+            for channel in 0..4 {
+                let tuned = velocity[(bin, channel % 2)] * if channel < 2 { 1.0 } else { -0.7 };
+                x[(bin, channel)] = (tuned + 0.5 * noise()) as f32;
+            }
+        }
+        let axes = vec!["x".to_string(), "y".to_string()];
+        let movement = Movement { axes, unit: "m".into(), velocity, position: None };
+        let data = Dataset {
+            features: x.clone(),
+            kinds: Features::Counts,
+            starts_segment: (0..600).map(|bin| bin == 0).collect(),
+            whole: vec![true; 600],
+            received: vec![true; 600],
+            targets: Targets::Movement(movement.clone()),
+            rows: 0..600,
+        };
+        (data, movement, x)
+    }
+
+    #[test]
+    fn a_plain_fit_decodes_as_the_textbook_filter_with_the_same_matrices() {
+        let (data, movement, x) = recording();
+        let (strength, n, p) = (2.0, 2, 4);
+        let config = DecoderConfig {
+            lead_bins: 0,
+            trail_bins: 0,
+            whiten: false,
+            ridge: vec![strength],
+            ..DecoderConfig::default()
+        };
+        let weights = fit(&data, &movement, &x, false, &config).expect("regular").weights;
+        assert_eq!((weights.lags, weights.n_states), (1, n));
+
+        // Wu et al. (2006), from the first row that has one before it.
+        let rows: Vec<usize> = windows(&data, &config);
+        assert_eq!(rows, (1..600).collect::<Vec<_>>());
+        let mean = |axis| rows.iter().map(|&row| movement.velocity[(row, axis)]).sum::<f64>() / 599.0;
+        let means = [mean(0), mean(1)];
+        let centred = |row: usize, axis: usize| movement.velocity[(row, axis)] - means[axis];
+        let squares: f64 = rows.iter().map(|&row| centred(row, 0).powi(2) + centred(row, 1).powi(2)).sum();
+        let scale = (squares / 599.0 / 2.0).sqrt();
+        let now = Mat::from_fn(599, n, |i, axis| centred(rows[i], axis) / scale);
+        let before = Mat::from_fn(599, n, |i, axis| centred(rows[i] - 1, axis) / scale);
+        let z = Mat::from_fn(599, p, |i, channel| f64::from(x[(rows[i], channel)]));
+        let a =
+            slow::solve(&(before.transpose() * &before), &(before.transpose() * &now)).transpose().to_owned();
+        let left = &now - &before * a.transpose();
+        let w = left.transpose() * &left * faer::Scale(1.0 / 599.0);
+        let mut gram = now.transpose() * &now;
+        (0..n).for_each(|i| gram[(i, i)] += strength);
+        let c = slow::solve(&gram, &(now.transpose() * &z)).transpose().to_owned();
+        let left = &z - &now * c.transpose();
+        let q = left.transpose() * &left * faer::Scale(1.0 / 599.0);
+        let keep = 599.0 / (599.0 + p as f64);
+        let q = Mat::from_fn(p, p, |i, j| if i == j { q[(i, j)] + Q_FLOOR } else { q[(i, j)] * keep });
+
+        let mut textbook = Textbook { a, w: w.clone(), c, q, s: Mat::zeros(n, 1), p: w };
+        let mut state = vec![0.0; n];
+        for bin in 0..600 {
+            let observed = Mat::from_fn(p, 1, |channel, _| f64::from(x[(bin, channel)]));
+            textbook.step(&observed);
+            let dot = |values: &[f64], by: &[f64]| values.iter().zip(by).map(|(v, b)| v * b).sum::<f64>();
+            let gains: Vec<f64> = weights.readout.iter().map(|&gain| f64::from(gain)).collect();
+            let seen: Vec<f64> = (0..p).map(|channel| observed[(channel, 0)]).collect();
+            let next =
+                |i: usize| dot(&weights.recurrence[i * n..][..n], &state) + dot(&gains[i * p..][..p], &seen);
+            state = (0..n).map(next).collect();
+            for (axis, mean) in means.iter().enumerate() {
+                let said = dot(&weights.output[axis * n..][..n], &state) + weights.offset[axis];
+                let expected = textbook.s[(axis, 0)] * scale + mean;
+                assert!(bin < 50 || (said - expected).abs() < 1e-6, "bin {bin}: {said} for {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_row_reaches_across_a_segment_a_loss_or_the_range() {
+        let (mut data, ..) = recording();
+        data.starts_segment[300] = true;
+        data.whole[100] = false;
+        data.rows = 20..500;
+        let config = DecoderConfig { lead_bins: 3, trail_bins: 2, ..DecoderConfig::default() };
+        let rows = windows(&data, &config);
+        // One more before the trail, for the state before.
+        let fits = |row: &usize| {
+            let reach = row - 3..=row + 3;
+            let crosses = *reach.start() < 300 && *reach.end() >= 300;
+            !crosses && *reach.start() >= 20 && *reach.end() < 500 && *row != 100 && *row != 101
+        };
+        assert_eq!(rows, (20..500).filter(fits).collect::<Vec<_>>());
+    }
 }

@@ -3,18 +3,22 @@
 //! Everything that is chosen (ridge strength, shrinkage) is chosen by cross-validation over contiguous folds
 //! inside the rows that are fitted; no other row is looked at.
 
+mod calibrate;
 mod classes;
 mod collect;
 mod cross_validation;
 mod dataset;
 mod kalman;
 mod ridge;
+#[cfg(test)]
+mod slow;
 mod wiener;
 
-pub use collect::{calibrate, collect};
+pub use calibrate::calibrate;
+pub use collect::collect;
 pub use dataset::{Dataset, Movement, Targets, score_actions};
 
-use crate::config::{DecoderConfig, DecoderKind};
+use crate::config::{DecoderConfig, DecoderKind, Features};
 use crate::decode::{Decoder, LinearDecoder, Normaliser, Output, Weights};
 use crate::error::Error;
 use crate::score::Score;
@@ -59,6 +63,8 @@ pub struct Choices {
 /// No rows, a decoder of movement for classes or the other way round, no channel with enough events, a fit
 /// that is singular.
 pub fn fit(data: &Dataset, config: &DecoderConfig) -> Result<Fitted, Error> {
+    let kind = config.kind.settled(matches!(data.targets, Targets::Classes { .. }));
+    let config = &DecoderConfig { kind, ..config.clone() };
     let place = format!("fit of `{}`", config.kind.name());
     let rows = data.fit_rows();
     if rows.len() < ROWS_MIN {
@@ -67,6 +73,7 @@ pub fn fit(data: &Dataset, config: &DecoderConfig) -> Result<Fitted, Error> {
             .legal(format!("at least {ROWS_MIN} bins of which nothing was lost"))
             .hint("a wider --bins A..B"));
     }
+    data.check_targets(&rows, &place)?;
     let keep = data.features_with_events(config)?;
     let used = data.features.select(ndarray::Axis(0), &rows);
     let normaliser = Normaliser::fit(config.normaliser(), used.view(), &keep);
@@ -87,7 +94,8 @@ pub fn fit(data: &Dataset, config: &DecoderConfig) -> Result<Fitted, Error> {
     let normalised = data.normalised(&normaliser, &kept);
     let (weights, output) = match (&data.targets, config.kind) {
         (Targets::Movement(movement), DecoderKind::Wiener) => {
-            let weights = wiener::fit(data, movement, &normalised, &deviations(&normaliser, &kept), config)?;
+            let weights =
+                wiener::fit(data, movement, &normalised, &deviations(data, &normaliser, &kept), config)?;
             choices.wiener_ridge = Some(weights.strength);
             (weights.weights, movement.output(true))
         }
@@ -98,20 +106,21 @@ pub fn fit(data: &Dataset, config: &DecoderConfig) -> Result<Fitted, Error> {
             (filter.weights, movement.output(with_position))
         }
         (Targets::Movement(movement), DecoderKind::Blend) => {
-            let wiener = wiener::fit(data, movement, &normalised, &deviations(&normaliser, &kept), config)?;
+            let wiener =
+                wiener::fit(data, movement, &normalised, &deviations(data, &normaliser, &kept), config)?;
             let kalman = kalman::fit(data, movement, &normalised, true, config)?;
             choices.wiener_ridge = Some(wiener.strength);
             choices.kalman_ridge = Some(kalman.strength);
             (mean(&wiener.weights, &kalman.weights), movement.output(true))
         }
         (Targets::Classes { labels, names }, DecoderKind::Lda) => {
-            let deviation = deviations(&normaliser, &kept);
+            let deviation = deviations(data, &normaliser, &kept);
             let (weights, shrinkage) = classes::lda(&normalised, labels, names, &rows, &deviation, config)?;
             choices.shrinkage = Some(shrinkage);
             (weights, Output::Choose)
         }
         (Targets::Classes { labels, names }, DecoderKind::Logistic) => {
-            let deviation = deviations(&normaliser, &kept);
+            let deviation = deviations(data, &normaliser, &kept);
             let (weights, ridge) = classes::logistic(&normalised, labels, names, &rows, &deviation, config)?;
             choices.logistic_ridge = Some(ridge);
             (weights, Output::Choose)
@@ -147,9 +156,21 @@ pub fn score_last_fifth(data: &Dataset, config: &DecoderConfig) -> Result<(Fitte
     Ok((fitted, score))
 }
 
-/// Deviations of the kept features, after the normaliser's f.
-fn deviations(normaliser: &Normaliser, kept: &[usize]) -> Vec<f64> {
-    kept.iter().map(|&feature| 1.0 / f64::from(normaliser.inverse_deviation()[feature])).collect()
+/// Deviations of the kept features, after the normaliser's f, in units of the mean over their kind: counts and
+/// µV² don't compare.
+fn deviations(data: &Dataset, normaliser: &Normaliser, kept: &[usize]) -> Vec<f64> {
+    let n_counts = match data.kinds {
+        Features::Counts => normaliser.n_features(),
+        Features::Power => 0,
+        Features::CountsAndPower => normaliser.n_features() / 2,
+    };
+    let of = |&feature: &usize| 1.0 / f64::from(normaliser.inverse_deviation()[feature]);
+    let mean = |counts: bool| {
+        let of_kind: Vec<f64> = kept.iter().filter(|&&f| (f < n_counts) == counts).map(of).collect();
+        of_kind.iter().sum::<f64>() / of_kind.len() as f64
+    };
+    let (counts, power) = (mean(true), mean(false));
+    kept.iter().map(|feature| of(feature) / if *feature < n_counts { counts } else { power }).collect()
 }
 
 /// Weights over the kept features as weights over all: 0 for the others.

@@ -6,10 +6,12 @@
 //! by Cholesky. A fold's Gram matrix is the whole one less the fold's own.
 
 use super::cross_validation::{folds, least_loss};
+use crate::error::Error;
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::prelude::Solve;
 use faer::{Accum, Mat, MatRef, Par, Side};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// A fitted ridge regression.
@@ -37,10 +39,9 @@ pub(super) fn fit(
     let strength = if let [only] = strengths {
         *only
     } else {
-        let without: Vec<Normal<'_>> =
-            parts.iter().zip(&grams).map(|(part, gram)| normal.without(part.clone(), gram)).collect();
         least_loss(strengths, START_SHARE * n as f64, |strength| {
-            let losses = parts.iter().zip(&without).map(|(part, normal)| {
+            let losses = parts.iter().zip(&grams).map(|(part, gram)| {
+                let normal = normal.without(part.clone(), gram);
                 let Some(fit) = normal.solve(strength) else { return f64::INFINITY };
                 squared_error(&fit, x, y, part.clone(), n_scored)
             });
@@ -50,6 +51,27 @@ pub(super) fn fit(
     let (coefficients, offset) = normal.solve(strength)?;
     Some(Ridge { coefficients, offset, strength })
 }
+
+/// Refuses a fit that memory doesn't hold: the regressors, and the sums of products of every fold.
+///
+/// # Errors
+/// With what to leave out.
+pub(super) fn check_size(n_rows: usize, n_columns: usize, n_folds: usize, place: &str) -> Result<(), Error> {
+    let side = n_columns.min(n_rows);
+    // The whole Gram matrix, one a fold, and three while one is solved.
+    let values = n_rows as f64 * n_columns as f64 + (4 + n_folds) as f64 * (side as f64).powi(2);
+    let gib = values * size_of::<f64>() as f64 / f64::from(1u32 << 30);
+    if gib <= FIT_GIB_MAX {
+        return Ok(());
+    }
+    Err(Error::fit(place, format!("{n_columns} regressors over {n_rows} bins, {gib:.0} GiB of sums"))
+        .field("decoder.lags")
+        .legal(format!("at most {FIT_GIB_MAX} GiB"))
+        .hint("fewer lags, fewer bins (--bins A..B), or a higher decoder.min_events"))
+}
+
+/// Memory that a fit may take, which a usual workstation has.
+const FIT_GIB_MAX: f64 = 8.0;
 
 /// Where the search for a strength starts, as a share of the rows: z-scored features want about this.
 const START_SHARE: f64 = 0.4;
@@ -61,7 +83,7 @@ struct Normal<'a> {
     /// Rows that are fitted.
     rows: Vec<Range<usize>>,
     /// XᵀX or XXᵀ of all of `x`'s fitted rows, uncentred, lower half.
-    gram: Mat<f64>,
+    gram: Cow<'a, Mat<f64>>,
     dual: bool,
     x_mean: Vec<f64>,
     y_mean: Vec<f64>,
@@ -83,13 +105,16 @@ impl<'a> Normal<'a> {
         };
         let rows = std::iter::once(0..x.nrows()).collect::<Vec<_>>();
         let (x_mean, y_mean) = (mean_of(x, &rows), mean_of(y, &rows));
-        (Normal { x, y, rows, gram, dual, x_mean, y_mean }, grams)
+        (Normal { x, y, rows, gram: Cow::Owned(gram), dual, x_mean, y_mean }, grams)
     }
 
     /// The same for all rows but `part`, whose own XᵀX is `gram`.
-    fn without(&self, part: Range<usize>, gram: &Option<Mat<f64>>) -> Self {
+    fn without<'b>(&'b self, part: Range<usize>, gram: &Option<Mat<f64>>) -> Normal<'b> {
         let rows = vec![0..part.start, part.end..self.x.nrows()];
-        let gram = gram.as_ref().map_or_else(|| self.gram.clone(), |gram| &self.gram - gram);
+        let gram = match gram {
+            None => Cow::Borrowed(&*self.gram),
+            Some(gram) => Cow::Owned(&*self.gram - gram),
+        };
         let (x_mean, y_mean) = (mean_of(self.x, &rows), mean_of(self.y, &rows));
         Normal { x: self.x, y: self.y, rows, gram, dual: self.dual, x_mean, y_mean }
     }
@@ -109,7 +134,7 @@ impl<'a> Normal<'a> {
     fn solve_primal(&self, strength: f64) -> Option<Mat<f64>> {
         let (p, m) = (self.x.ncols(), self.y.ncols());
         let n: usize = self.rows.iter().map(Range::len).sum();
-        let mut a = self.gram.clone();
+        let mut a = self.gram.clone().into_owned();
         for column in 0..p {
             let scaled = n as f64 * self.x_mean[column];
             for row in column..p {
@@ -218,4 +243,120 @@ fn squared_error(
         error / variance
     };
     (0..n_scored).map(loss).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::slow;
+    use super::*;
+    use linfa::prelude::{DatasetBase, Fit};
+    use linfa_linear::TweedieRegressor;
+    use ndarray::{Array1, Array2};
+
+    /// Regressors with a mean and outputs that depend on some of them.
+    fn problem(n: usize, p: usize, seed: u64) -> (Mat<f64>, Mat<f64>) {
+        let mut noise = slow::noise(seed);
+        let x = Mat::from_fn(n, p, |_, j| noise() + j as f64 * 0.1);
+        let y = Mat::from_fn(n, 2, |i, output| x[(i, output)] * 2.0 - x[(i, p - 1)] + 5.0 + 0.3 * noise());
+        (x, y)
+    }
+
+    /// The normal equations of centred data, column by column.
+    fn slow_fit(x: &Mat<f64>, y: &Mat<f64>, strength: f64) -> Solution {
+        let mean = |of: &Mat<f64>, j: usize| of.col(j).iter().sum::<f64>() / of.nrows() as f64;
+        let centred = |of: &Mat<f64>| Mat::from_fn(of.nrows(), of.ncols(), |i, j| of[(i, j)] - mean(of, j));
+        let (xc, yc) = (centred(x), centred(y));
+        let mut a = xc.transpose() * &xc;
+        (0..x.ncols()).for_each(|j| a[(j, j)] += strength);
+        let coefficients = slow::solve(&a, &(xc.transpose() * &yc));
+        let at_mean = |output| (0..x.ncols()).map(|j| mean(x, j) * coefficients[(j, output)]).sum::<f64>();
+        let offset = (0..y.ncols()).map(|output| mean(y, output) - at_mean(output)).collect();
+        (coefficients, offset)
+    }
+
+    fn assert_same((coefficients, offset): &Solution, (expected, at): &Solution, what: &str) {
+        assert!(slow::difference(coefficients, expected) < 1e-9, "{what}: {coefficients:?} for {expected:?}");
+        assert!(offset.iter().zip(at).all(|(a, b)| (a - b).abs() < 1e-9), "{what}: {offset:?} for {at:?}");
+    }
+
+    #[test]
+    fn primal_and_dual_are_the_slow_solution() {
+        for (n, p) in [(40, 7), (12, 30), (9, 9)] {
+            let (x, y) = problem(n, p, 1);
+            for strength in [0.5, 20.0] {
+                let fitted = fit(x.as_ref(), y.as_ref(), &[strength], 5, 2).expect("regular");
+                let what = format!("{n} × {p}, λ = {strength}");
+                assert_same(&(fitted.coefficients, fitted.offset), &slow_fit(&x, &y, strength), &what);
+            }
+        }
+    }
+
+    #[test]
+    fn a_fit_without_a_fold_has_not_seen_it() {
+        for (n, p) in [(40, 7), (12, 30)] {
+            let (x, y) = problem(n, p, 2);
+            let parts = folds(n, 3);
+            let (normal, grams) = Normal::new(x.as_ref(), y.as_ref(), &parts);
+            for (part, gram) in parts.iter().zip(&grams) {
+                let rest: Vec<usize> = (0..n).filter(|row| !part.contains(row)).collect();
+                let take = |of: &Mat<f64>| Mat::from_fn(rest.len(), of.ncols(), |i, j| of[(rest[i], j)]);
+                let fitted = normal.without(part.clone(), gram).solve(3.0).expect("regular");
+                let expected = slow_fit(&take(&x), &take(&y), 3.0);
+                assert_same(&fitted, &expected, &format!("{n} × {p} without {part:?}"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_strength_has_the_least_error_on_folds_that_were_not_fitted() {
+        let (x, mut y) = problem(60, 20, 3);
+        let mut noise = slow::noise(6);
+        (0..60).for_each(|i| (0..2).for_each(|j| y[(i, j)] += 4.0 * noise()));
+        let strengths = [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0];
+        let error = |strength: f64| -> f64 {
+            let errors = folds(60, 5).into_iter().map(|part| {
+                let rest: Vec<usize> = (0..60).filter(|row| !part.contains(row)).collect();
+                let take = |of: &Mat<f64>| Mat::from_fn(rest.len(), of.ncols(), |i, j| of[(rest[i], j)]);
+                squared_error(&slow_fit(&take(&x), &take(&y), strength), x.as_ref(), y.as_ref(), part, 2)
+            });
+            errors.sum()
+        };
+        let best = strengths.into_iter().min_by(|a, b| error(*a).total_cmp(&error(*b))).expect("some");
+        let fitted = fit(x.as_ref(), y.as_ref(), &strengths, 5, 2).expect("regular");
+        assert_eq!(fitted.strength, best);
+        assert!(best > 0.01 && best < 1000.0, "the valley has two sides");
+    }
+
+    #[test]
+    fn linfa_finds_the_same() {
+        let (n, p, strength) = (50, 6, 8.0);
+        let (x, y) = problem(n, p, 4);
+        let fitted = fit(x.as_ref(), y.as_ref(), &[strength], 5, 2).expect("regular");
+        let records = Array2::from_shape_fn((n, p), |(i, j)| x[(i, j)]);
+        for output in 0..2 {
+            let targets = Array1::from_shape_fn(n, |i| y[(i, output)]);
+            // With power 0 its deviance is the sum of squares: the same problem, solved by L-BFGS.
+            let peer = TweedieRegressor::params()
+                .power(0.0)
+                .alpha(strength)
+                .tol(1e-10)
+                .max_iter(1000)
+                .fit(&DatasetBase::new(records.clone(), targets))
+                .expect("it converges");
+            for (j, &coefficient) in peer.coef.iter().enumerate() {
+                let own = fitted.coefficients[(j, output)];
+                assert!((own - coefficient).abs() < 1e-5, "column {j}: {own} and {coefficient}");
+            }
+            assert!((fitted.offset[output] - peer.intercept).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn copies_of_a_column_need_a_strength_above_0() {
+        let (mut x, y) = problem(40, 5, 5);
+        (0..40).for_each(|i| x[(i, 4)] = x[(i, 0)]);
+        assert!(fit(x.as_ref(), y.as_ref(), &[0.0], 5, 2).is_none());
+        let fitted = fit(x.as_ref(), y.as_ref(), &[0.0, 1.0], 5, 2).expect("regular with a ridge");
+        assert_eq!(fitted.strength, 1.0);
+    }
 }

@@ -33,13 +33,7 @@ pub(super) fn fit(
     let rows = data.fit_rows();
     let (n_features, lags) = (x.ncols(), config.lags);
     let n_columns = n_features * lags;
-    let bytes = rows.len() * n_columns * size_of::<f64>();
-    if bytes > FIT_BYTES_MAX {
-        return Err(Error::fit(place, format!("{n_features} features × {lags} lags × {} bins", rows.len()))
-            .field("decoder.lags")
-            .legal(format!("at most {} GiB of regressors; this has {}", FIT_BYTES_MAX >> 30, bytes >> 30))
-            .hint("fewer lags, fewer bins, or a Kalman filter"));
-    }
+    ridge::check_size(rows.len(), n_columns, config.folds, place)?;
     let scale = scales(config.ridge_shape, deviation, lags);
     let history = data.history();
     let mut design = Mat::zeros(rows.len(), n_columns);
@@ -109,5 +103,3 @@ fn scales(shape: RidgeShape, deviation: &[f64], lags: usize) -> Vec<f64> {
 
 /// d falls by e in this many bins. Flat between 7 and 14 in cross-validation on recorded reaching.
 const DECAY_BINS: f64 = 10.0;
-/// Memory of the design matrix at most.
-const FIT_BYTES_MAX: usize = 8 << 30;

@@ -1,7 +1,11 @@
 //! Pictures: what was decoded beside what was true, as PNG or SVG.
 
 mod classes;
+mod cursor;
 mod movement;
+
+pub(crate) use cursor::CursorPicture;
+pub(crate) use movement::{Path2d, Trace};
 
 use crate::cli::run::Replayed;
 use efference::Error;
@@ -24,27 +28,37 @@ type Svg<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// Painting fails with whatever the backend says.
 pub(crate) type Painted = Result<(), Box<dyn std::error::Error>>;
 
-/// Refuses a path whose ending names no picture format, before any work is done.
+/// Refuses a path that names no picture format or can't be written, before any work is done.
 pub(crate) fn check_path(path: &Path) -> Result<(), Error> {
+    check_path_of("--plot", path)
+}
+
+/// The same for the path that another `flag` gives.
+pub(crate) fn check_path_of(flag: &str, path: &Path) -> Result<(), Error> {
     match path.extension().and_then(|ending| ending.to_str()) {
-        Some("png" | "svg") => Ok(()),
+        Some("png" | "svg") => PendingFile::check(path),
         _ => Err(Error::usage(path.display().to_string(), "its ending names no picture format")
-            .field("--plot")
+            .field(flag)
             .legal("a path that ends in .png or .svg")),
     }
 }
 
-/// Draws a replay: traces and path of a movement, or the confusion of classes.
-pub(crate) fn replay(path: &Path, title: &str, model: &Model, replayed: &Replayed) -> Result<(), Error> {
+/// Draws a replay: traces and path of a movement, or the confusion of classes. The picture is yet to be finished.
+pub(crate) fn replay(
+    into: PendingFile,
+    title: &str,
+    model: &Model,
+    replayed: &Replayed,
+) -> Result<PendingFile, Error> {
     match &model.about.output {
-        OutputAbout::Classes { names } => {
+        OutputAbout::Classes { names, .. } => {
             let labels = match &replayed.truth {
                 Some(Targets::Classes { labels, .. }) => labels.as_slice(),
                 _ => &[],
             };
             let confusion = classes::Confusion::new(title, names, labels, &replayed.intents);
             let height = confusion.height();
-            draw(path, height, |area| confusion.paint(area), |area| confusion.paint(area))
+            draw(into, height, |area| confusion.paint(area), |area| confusion.paint(area))
         }
         OutputAbout::Movement { axes, unit, .. } => {
             let truth = match &replayed.truth {
@@ -54,28 +68,33 @@ pub(crate) fn replay(path: &Path, title: &str, model: &Model, replayed: &Replaye
             let width_ms = model.about.config.bins.width_ms;
             let shown = movement::Shown::new(title, axes, unit, width_ms, truth, replayed);
             let height = shown.height();
-            draw(path, height, |area| shown.paint(area), |area| shown.paint(area))
+            draw(into, height, |area| shown.paint(area), |area| shown.paint(area))
         }
     }
 }
 
+/// Draws a session at the cursor. The picture is yet to be finished.
+pub(crate) fn cursor(into: PendingFile, picture: &CursorPicture) -> Result<PendingFile, Error> {
+    draw(into, cursor::HEIGHT, |area| picture.paint(area), |area| picture.paint(area))
+}
+
 /// Draws a picture `height` pixels high with whichever of the two (the same painter twice) the path's ending
-/// asks for; it appears whole or not at all.
+/// asks for. It is yet to be finished.
 pub(crate) fn draw(
-    path: &Path,
+    mut into: PendingFile,
     height: u32,
     png: impl FnOnce(&Png<'_>) -> Painted,
     svg: impl FnOnce(&Svg<'_>) -> Painted,
-) -> Result<(), Error> {
+) -> Result<PendingFile, Error> {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
         let registered =
             plotters::style::register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
         assert!(registered.is_ok(), "the font that we ship is a font");
     });
+    let path = into.place().to_path_buf();
     let failed =
         |error: Box<dyn std::error::Error>| Error::output(path.display().to_string(), error.to_string());
-    let mut pending = PendingFile::create(path)?;
     if path.extension().is_some_and(|ending| ending == "svg") {
         let mut text = String::new();
         {
@@ -84,7 +103,7 @@ pub(crate) fn draw(
             svg(&area).map_err(failed)?;
             area.present().map_err(|error| failed(error.into()))?;
         }
-        pending.write(text.as_bytes())?;
+        into.write(text.as_bytes())?;
     } else {
         let mut pixels = vec![0; (WIDTH * height * 3) as usize];
         {
@@ -93,9 +112,9 @@ pub(crate) fn draw(
             png(&area).map_err(failed)?;
             area.present().map_err(|error| failed(error.into()))?;
         }
-        pending.write(&encoded(&pixels, height).map_err(|error| failed(error.into()))?)?;
+        into.write(&encoded(&pixels, height).map_err(|error| failed(error.into()))?)?;
     }
-    pending.finish()
+    Ok(into)
 }
 
 /// A style of text `size` pixels high.

@@ -11,6 +11,8 @@ use plotters::prelude::*;
 pub(crate) struct Trace {
     pub(crate) title: String,
     pub(crate) unit: String,
+    /// What the legend calls the truth.
+    pub(crate) truth_name: &'static str,
     /// Seconds and value.
     pub(crate) truth: Vec<(f64, f64)>,
     pub(crate) decoded: Vec<(f64, f64)>,
@@ -20,6 +22,8 @@ pub(crate) struct Trace {
 pub(crate) struct Path2d {
     pub(crate) title: String,
     pub(crate) unit: String,
+    /// What the legend calls the truth.
+    pub(crate) truth_name: &'static str,
     pub(crate) truth: Vec<(f64, f64)>,
     pub(crate) decoded: Vec<(f64, f64)>,
     /// Centres and radius of targets.
@@ -56,6 +60,7 @@ impl Shown {
             Trace {
                 title: format!("velocity {name}{r2}"),
                 unit: format!("{unit}/s"),
+                truth_name: "true",
                 truth: intents.iter().filter_map(|intent| of_truth(intent.bin)).collect(),
                 decoded: intents
                     .iter()
@@ -83,6 +88,7 @@ impl Shown {
         let path = (!decoded.is_empty()).then(|| Path2d {
             title: r2.map_or("position".into(), |r2| format!("position, mean R² {:.3}", r2.mean)),
             unit: unit.to_string(),
+            truth_name: "true",
             truth: intents.iter().filter_map(|intent| of_truth(intent.bin)).collect(),
             decoded,
             targets: Vec::new(),
@@ -131,12 +137,16 @@ where
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
+        .x_label_formatter(&tick)
+        .y_label_formatter(&tick)
         .x_desc("time, s")
         .y_desc(&trace.unit)
         .label_style(text(15))
         .axis_desc_style(text(16))
         .draw()?;
-    for (name, values, colour) in [("true", &trace.truth, TRUE), ("decoded", &trace.decoded, DECODED)] {
+    for (name, values, colour) in
+        [(trace.truth_name, &trace.truth, TRUE), ("decoded", &trace.decoded, DECODED)]
+    {
         if !values.is_empty() {
             let line = chart.draw_series(LineSeries::new(values.iter().copied(), colour.stroke_width(2)))?;
             line.label(name)
@@ -178,6 +188,8 @@ where
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
+        .x_label_formatter(&tick)
+        .y_label_formatter(&tick)
         .x_desc(format!("x, {}", path.unit))
         .y_desc(format!("y, {}", path.unit))
         .label_style(text(15))
@@ -185,7 +197,8 @@ where
         .draw()?;
     let radius = (path.target_radius / scale) as i32;
     chart.draw_series(path.targets.iter().map(|&at| Circle::new(at, radius, BLACK.mix(0.12).filled())))?;
-    for (name, points, colour) in [("true", &path.truth, TRUE), ("decoded", &path.decoded, DECODED)] {
+    for (name, points, colour) in [(path.truth_name, &path.truth, TRUE), ("decoded", &path.decoded, DECODED)]
+    {
         if !points.is_empty() {
             let line = chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
             line.label(name)
@@ -200,6 +213,12 @@ where
         .label_font(text(15))
         .draw()?;
     Ok(())
+}
+
+/// A label of an axis: no more digits than it needs, and no minus before a zero.
+fn tick(value: &f64) -> String {
+    let rounded = (value * 1e6).round() / 1e6 + 0.0;
+    format!("{rounded}")
 }
 
 /// Least and greatest, `margin` of the span wider on either side; never empty.

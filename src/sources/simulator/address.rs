@@ -7,7 +7,7 @@ use super::settings::{NUMBERS, Settings};
 use super::task::Task;
 use crate::block::StreamKind;
 use crate::device::Profile;
-use crate::error::{Error, nearest};
+use crate::error::Error;
 
 impl Settings {
     /// Settings from an address: `sim:PROFILE[@RATE][,key=value]*`.
@@ -23,7 +23,7 @@ impl Settings {
     /// let settings = Settings::parse("sim:neuralink-n1@20000,electrodes=64,seed=7").unwrap();
     /// assert_eq!((settings.electrodes, settings.sample_rate_hz, settings.seed), (64, 20_000.0, 7));
     /// let message = Settings::parse("sim:neuralink-n1,sede=7").unwrap_err().to_string();
-    /// assert!(message.contains("Try: seed."), "{message}");
+    /// assert!(message.contains("Try: `seed`"), "{message}");
     /// ```
     pub fn parse(address: &str) -> Result<Settings, Error> {
         let usage = |found: String| Error::usage(address, found).legal(ADDRESS_FORM);
@@ -64,10 +64,7 @@ impl Settings {
     fn set(&mut self, address: &str, key: &str, value: &str) -> Result<(), Error> {
         let choice = |legal: &str, words: &[&'static str]| {
             let error = Error::usage(address, format!("`{value}`")).field(key).legal(legal);
-            Err(match nearest(value, words.iter().copied()) {
-                Some(near) => error.hint(near),
-                None => error,
-            })
+            Err(error.suggest(value, words.iter().copied()))
         };
         match key {
             "kind" => {
@@ -109,11 +106,9 @@ impl Settings {
 fn unknown_key(address: &str, key: &str) -> Error {
     let numbers = NUMBERS.iter().filter(|n| n.in_address).map(|n| n.key);
     let keys: Vec<&str> = ["kind", "task", "seed"].into_iter().chain(numbers).collect();
-    let error = Error::usage(address, format!("the key `{key}` is unknown")).legal(keys.join(", "));
-    match nearest(key, keys) {
-        Some(near) => error.hint(near),
-        None => error,
-    }
+    let error =
+        Error::usage(address, format!("the key `{key}` is unknown")).field(key).legal(keys.join(", "));
+    error.suggest(key, keys)
 }
 
 fn number(address: &str, key: &str, value: &str) -> Result<f64, Error> {
@@ -153,8 +148,8 @@ mod tests {
     fn bad_addresses_name_the_field_and_the_nearest_word() {
         for (address, wanted) in [
             ("neuralink-n1", "doesn't start with `sim:`"),
-            ("sim:neuralink", "Try: neuralink-n1"),
-            ("sim:neuralink-n1,electrode=3", "Try: electrodes"),
+            ("sim:neuralink", "Try: `neuralink-n1`"),
+            ("sim:neuralink-n1,electrode=3", "Try: `electrodes`"),
             ("sim:neuralink-n1,electrodes=0", "field `electrodes`: a value of 0. Legal: 1 to 65536"),
             ("sim:neuralink-n1,electrodes=65537", "Legal: 1 to 65536"),
             ("sim:neuralink-n1,electrodes=1.5", "a whole number"),
@@ -166,8 +161,8 @@ mod tests {
             ("sim:neuralink-n1@0", "field `sample_rate_hz`"),
             ("sim:neuralink-n1@1e9", "Legal: 5000 to 100000"),
             ("sim:neuralink-n1@20000,kind=counts", "width_ms"),
-            ("sim:neuralink-n1,kind=count", "Try: counts"),
-            ("sim:neuralink-n1,task=centre-out", "Try: center-out"),
+            ("sim:neuralink-n1,kind=count", "Try: `counts`"),
+            ("sim:neuralink-n1,task=centre-out", "Try: `center-out`"),
             ("sim:neuralink-n1,seed=-1", "field `seed`"),
             ("sim:neuralink-n1,seed=1,seed=2", "twice"),
             ("sim:neuralink-n1,empty=0.7,double=0.7", "add to more than 1"),

@@ -30,7 +30,7 @@ pub use address::ADDRESS_PREFIX;
 pub use neurons::Neuron;
 pub use script::open;
 pub use settings::{Settings, Tissue};
-pub use task::Task;
+pub use task::{Path, Task, WORKSPACE_M};
 
 use super::{ReadOutcome, SampleSource};
 use crate::block::{BLOCK_FRAMES_MAX, Block, BlockHeader, Payload, StreamInfo, StreamKind};
@@ -195,12 +195,12 @@ impl Body {
         let room = BLOCK_FRAMES_MAX * n_channels;
         match (&mut self.signal, &mut block.payload) {
             (Signal::Broadband(broadband), Payload::Int16(out)) if out.len() == room => {
-                let millihertz = self.info.sample_rate.millihertz();
+                let microhertz = self.info.sample_rate.microhertz();
                 let end = self.next_frame + n_frames as u64;
-                while self.next_tick * millihertz < end * TICK_MILLIHERTZ {
+                while frame_at(self.next_tick * TICK_US, microhertz) < end {
                     self.intended.push(velocity(self.next_tick));
                     self.population.tick(self.next_tick, &self.intended, |neuron, at_us| {
-                        broadband.push(neuron, frame_at(at_us, millihertz));
+                        broadband.push(neuron, frame_at(at_us, microhertz));
                     });
                     self.next_tick += 1;
                 }
@@ -258,9 +258,9 @@ fn draw_neurons(tissue: &Tissue, alive: &[bool], rng: &mut Xoshiro256PlusPlus) -
 }
 
 /// The frame in which a time of `at_us` falls.
-fn frame_at(at_us: u64, millihertz: u64) -> u64 {
-    (u128::from(at_us) * u128::from(millihertz) / 1_000_000_000) as u64
+fn frame_at(at_us: u64, microhertz: u64) -> u64 {
+    (u128::from(at_us) * u128::from(microhertz) / 1_000_000_000_000) as u64
 }
 
-/// Ticks a second, in millihertz.
-const TICK_MILLIHERTZ: u64 = 1_000_000;
+/// Length of a tick.
+const TICK_US: u64 = 1_000;

@@ -3,7 +3,6 @@
 //! In: a `sim:` address. Out: a [`Recording`] whose subject does a task that was scripted before the first
 //! frame; kinematics at 1 kHz, in m and m/s. Guarantees that the address alone decides every sample.
 
-use super::lanes::{Purpose, generator};
 use super::task::Path;
 use super::{Body, Settings};
 use crate::block::{Block, StreamInfo, StreamKind};
@@ -30,7 +29,7 @@ pub fn open(address: &str) -> Result<Recording, Error> {
     let n_frames = settings.n_frames();
     let n_ms = (n_frames as f64 * 1e3 / settings.frames_hz()).ceil() as usize;
     let lead_ms = settings.tissue.lag_max_ms as usize;
-    let path = Path::new(settings.task, n_ms + lead_ms, generator(settings.seed, Purpose::Task));
+    let path = Path::new(settings.task, n_ms + lead_ms, settings.seed);
     // What the hand does a lead later is what the subject intends now.
     let intended =
         path.velocity[lead_ms..].iter().map(|v| v.map(|v| v / settings.tissue.speed_full)).collect();
@@ -125,6 +124,7 @@ fn about(address: &str, settings: &Settings, body: &Body, n_frames: u64) -> Abou
             .map(|electrode| body.info.channels[electrode].clone())
             .collect(),
         synthetic: true,
+        mapping: None,
         missing: Vec::new(),
         notes,
     }

@@ -1,4 +1,4 @@
-//! The subject of a recording: what it does with its hand, scripted before the first frame.
+//! What a subject does with its hand, scripted before the first frame.
 //!
 //! In: a [`Task`], a length and a seed. Out: position (m) and velocity (m/s) of a hand in the plane, one
 //! row a millisecond. Guarantees that velocity is the exact derivative of position and that every reach
@@ -7,6 +7,7 @@
 //! Reaches follow the minimum-jerk profile of Flash and Hogan (1985, J Neurosci 5:1688):
 //! p(τ) = p₀ + (p₁ − p₀)(10τ³ − 15τ⁴ + 6τ⁵) with τ the part of the reach's time that has passed.
 
+use super::lanes::{Purpose, generator};
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -39,16 +40,24 @@ impl Task {
 
 /// A hand's path, one row a millisecond.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Path {
-    /// x, y in m.
-    pub(super) position: Vec<[f64; 2]>,
+pub struct Path {
+    /// x, y in m; within ±[`WORKSPACE_M`].
+    pub position: Vec<[f64; 2]>,
     /// x, y in m/s.
-    pub(super) velocity: Vec<[f64; 2]>,
+    pub velocity: Vec<[f64; 2]>,
 }
 
 impl Path {
-    /// The path of `task` over `n_ms` milliseconds.
-    pub(super) fn new(task: Task, n_ms: usize, mut rng: Xoshiro256PlusPlus) -> Path {
+    /// The path of `task` over `n_ms` milliseconds; every reach is drawn from `seed`.
+    ///
+    /// ```
+    /// use efference::sources::simulator::{Path, Task};
+    /// let path = Path::new(Task::Random, 3_000, 1);
+    /// assert_eq!((path.position.len(), path.velocity.len()), (3_000, 3_000));
+    /// assert_eq!(path.velocity[0], [0.0; 2]);
+    /// ```
+    pub fn new(task: Task, n_ms: usize, seed: u64) -> Path {
+        let mut rng = generator(seed, Purpose::Task);
         let mut path = Path { position: Vec::with_capacity(n_ms), velocity: Vec::with_capacity(n_ms) };
         let mut at = [0.0; 2];
         while path.position.len() < n_ms {
@@ -99,7 +108,7 @@ fn reach_ms(distance: f64) -> usize {
 }
 
 /// Half the side of the workspace.
-const WORKSPACE_M: f64 = 0.1;
+pub const WORKSPACE_M: f64 = 0.1;
 /// Radius of the centre-out targets.
 const REACH_M: f64 = 0.08;
 const N_DIRECTIONS: u8 = 8;
@@ -110,13 +119,12 @@ const HOLD_MS: std::ops::Range<usize> = 50..250;
 
 #[cfg(test)]
 mod tests {
-    use super::super::lanes::{Purpose, generator};
     use super::*;
 
     #[test]
     fn velocity_is_the_derivative_of_position() {
         for task in [Task::Random, Task::CenterOut] {
-            let path = Path::new(task, 20_000, generator(3, Purpose::Task));
+            let path = Path::new(task, 20_000, 3);
             let fastest = path.velocity.iter().map(|v| v[0].hypot(v[1])).fold(0.0, f64::max);
             assert!((0.2..0.8).contains(&fastest), "{task:?}: {fastest} m/s");
             for k in 1..20_000 {
@@ -131,12 +139,12 @@ mod tests {
 
     #[test]
     fn centre_out_goes_out_and_back_and_rest_stays() {
-        let path = Path::new(Task::CenterOut, 60_000, generator(3, Purpose::Task));
+        let path = Path::new(Task::CenterOut, 60_000, 3);
         let radius: Vec<f64> = path.position.iter().map(|p| p[0].hypot(p[1])).collect();
         let ends =
             |r: f64| radius.windows(2).filter(|w| (w[1] - r).abs() < 1e-9 && (w[0] - r).abs() > 1e-9).count();
         assert!(ends(REACH_M) >= 20 && ends(0.0).abs_diff(ends(REACH_M)) <= 1);
-        let rest = Path::new(Task::Rest, 5_000, generator(3, Purpose::Task));
+        let rest = Path::new(Task::Rest, 5_000, 3);
         assert!(rest.velocity.iter().all(|v| *v == [0.0; 2]));
     }
 }

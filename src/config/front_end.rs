@@ -1,0 +1,87 @@
+//! `[front_end]`: broadband to crossings and power.
+
+use crate::detect::NoiseRule;
+use crate::error::Error;
+use crate::filter::design::{self, Section};
+use crate::time::SampleRate;
+use serde::{Deserialize, Serialize};
+
+/// Broadband to crossings and power. The defaults are those of a usual rig: 250 Hz to 5 kHz, −4.5 times the
+/// noise; no reference, which a rig with common noise wants (64).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FrontEndConfig {
+    /// Channels of a common average reference group; 0 for none.
+    pub car_group: usize,
+    /// Lower edge of the spike band, Hz.
+    pub low_cut_hz: f64,
+    /// Upper edge of the spike band, Hz; 0 for a high-pass.
+    pub high_cut_hz: f64,
+    /// Order of the Butterworth filter (SciPy's `N`; a band-pass has 2·order poles).
+    pub order: usize,
+    /// Mains line to notch out, Hz; 0 for none.
+    pub notch_hz: f64,
+    /// Quality of the notch: centre over −3 dB width.
+    pub notch_quality: f64,
+    /// How a channel's noise is measured.
+    pub noise: NoiseRule,
+    /// Seconds from the start in which noise is measured.
+    pub noise_seconds: f64,
+    /// The threshold, as a multiple of the noise.
+    pub threshold: f64,
+    /// Time after a crossing in which none is counted, ms.
+    pub refractory_ms: f64,
+    /// A causal filter rings after a large spike: for `ring_guard_ms` after a crossing, only what goes below
+    /// this share of its trough counts ([`crate::detect::crossings`]). 0 for no guard; order 4 rings more, 0.5.
+    pub ring_guard: f64,
+    /// How long that lasts, ms.
+    pub ring_guard_ms: f64,
+}
+
+impl Default for FrontEndConfig {
+    fn default() -> Self {
+        FrontEndConfig {
+            car_group: 0,
+            low_cut_hz: 250.0,
+            high_cut_hz: 5000.0,
+            order: 2,
+            notch_hz: 0.0,
+            notch_quality: 30.0,
+            noise: NoiseRule::Mad,
+            noise_seconds: 5.0,
+            threshold: -4.5,
+            refractory_ms: 0.5,
+            ring_guard: 0.3,
+            ring_guard_ms: 4.0,
+        }
+    }
+}
+
+impl FrontEndConfig {
+    /// The filter as second-order sections: notch first, then the band-pass (or high-pass).
+    ///
+    /// # Errors
+    /// Edges outside 0 to half the rate, or in the wrong order.
+    pub fn sections(&self, rate: SampleRate) -> Result<Vec<Section>, Error> {
+        let mut sections = Vec::new();
+        if self.notch_hz > 0.0 {
+            sections.push(design::notch(self.notch_hz, self.notch_quality, rate.hz())?);
+        }
+        sections.extend(if self.high_cut_hz > 0.0 {
+            design::butterworth_band_pass(self.order, self.low_cut_hz, self.high_cut_hz, rate.hz())?
+        } else {
+            design::butterworth_high_pass(self.order, self.low_cut_hz, rate.hz())?
+        });
+        Ok(sections)
+    }
+
+    /// The refractory period in whole frames, rounded to the nearest.
+    pub fn refractory_frames(&self, rate: SampleRate) -> u32 {
+        (self.refractory_ms * 1e-3 * rate.hz()).round() as u32
+    }
+
+    /// The length of the ring guard in whole frames, rounded to the nearest.
+    pub fn ring_guard_frames(&self, rate: SampleRate) -> u32 {
+        (self.ring_guard_ms * 1e-3 * rate.hz()).round() as u32
+    }
+}

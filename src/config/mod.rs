@@ -1,0 +1,203 @@
+//! Settings: TOML text in, checked values out.
+//!
+//! The same tables stand in a file given to `train --config` and in a model's `model.toml`. Unknown keys
+//! are refused with the nearest legal one; values out of range are refused with the range. A `Config` that
+//! exists is legal but for what depends on a stream's rate, which [`Config::check_for`] looks at.
+
+mod bins;
+mod decoder;
+mod front_end;
+
+pub use bins::{BinsConfig, Features};
+pub use decoder::{DecoderConfig, DecoderKind, NormaliserKind, RidgeShape};
+pub use front_end::FrontEndConfig;
+
+use crate::binning::BinSchedule;
+use crate::block::{StreamInfo, StreamKind};
+use crate::error::{Error, ErrorKind};
+use crate::filter::design;
+use serde::{Deserialize, Serialize};
+
+/// All settings that turn a stream into features and features into intents.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Broadband to crossings and power; unused for streams of counts.
+    pub front_end: FrontEndConfig,
+    /// Crossings and power to features.
+    pub bins: BinsConfig,
+    /// Features to intents.
+    pub decoder: DecoderConfig,
+}
+
+impl Config {
+    /// Reads the tables `[front_end]`, `[bins]` and `[decoder]`; what isn't given has its default.
+    /// `place` names the text in errors.
+    ///
+    /// # Errors
+    /// Text that isn't TOML, unknown keys, values of another type or out of range.
+    ///
+    /// ```
+    /// use efference::config::Config;
+    /// let config = Config::parse("[bins]\nwidth_ms = 50", "doc").unwrap();
+    /// assert_eq!(config.bins.width_ms, 50.0);
+    /// let error = Config::parse("[bins]\nwidht_ms = 50", "doc").unwrap_err();
+    /// assert!(error.to_string().contains("`bins.width_ms`"));
+    /// ```
+    pub fn parse(text: &str, place: &str) -> Result<Self, Error> {
+        let table: toml::Table = toml::from_str(text).map_err(|error| not_toml(place, &error))?;
+        check_keys(&table, &legal_keys(), place)?;
+        let config: Config = table.try_into().map_err(|error| not_toml(place, &error))?;
+        config.check(place)?;
+        Ok(config)
+    }
+
+    /// Refuses values out of range.
+    ///
+    /// # Errors
+    /// Naming the first key with what is legal.
+    pub fn check(&self, place: &str) -> Result<(), Error> {
+        let FrontEndConfig { low_cut_hz, notch_hz, notch_quality, noise_seconds, threshold, .. } =
+            self.front_end;
+        in_range(place, "front_end.low_cut_hz", low_cut_hz, 0.1, 100_000.0)?;
+        in_range(place, "front_end.order", self.front_end.order as f64, 1.0, design::ORDER_MAX as f64)?;
+        in_range(place, "front_end.notch_hz", notch_hz, 0.0, 100_000.0)?;
+        in_range(place, "front_end.notch_quality", notch_quality, 0.1, 1000.0)?;
+        in_range(place, "front_end.noise_seconds", noise_seconds, 0.1, NOISE_SECONDS_MAX)?;
+        in_range(place, "front_end.threshold", threshold, -100.0, -0.1)?;
+        in_range(place, "front_end.refractory_ms", self.front_end.refractory_ms, 0.0, 100.0)?;
+        in_range(place, "front_end.high_cut_hz", self.front_end.high_cut_hz, 0.0, 500_000.0)?;
+        in_range(place, "front_end.ring_guard", self.front_end.ring_guard, 0.0, 1.0)?;
+        in_range(place, "front_end.ring_guard_ms", self.front_end.ring_guard_ms, 0.0, 100.0)?;
+        in_range(place, "bins.width_ms", self.bins.width_ms, 0.0, WIDTH_MS_MAX)?;
+        let bins = |key, bins: usize, low| in_range(place, key, bins as f64, low, LAGS_MAX as f64);
+        bins("decoder.lags", self.decoder.lags, 1.0)?;
+        bins("decoder.lead_bins", self.decoder.lead_bins, 0.0)?;
+        bins("decoder.trail_bins", self.decoder.trail_bins, 0.0)?;
+        in_range(place, "decoder.folds", self.decoder.folds as f64, 2.0, 20.0)?;
+        in_range(place, "decoder.min_events", self.decoder.min_events, 0.0, 1e12)?;
+        for (key, values, high) in [
+            ("decoder.ridge", &self.decoder.ridge, 1e12),
+            ("decoder.shrinkage", &self.decoder.shrinkage, 1.0),
+        ] {
+            if values.is_empty() {
+                return Err(Error::usage(place, "an empty list").field(key).legal("at least one value"));
+            }
+            for &value in values {
+                in_range(place, key, value, 0.0, high)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles what depends on the stream: `bins.width_ms = 0` becomes `width_ms`, the recording's own.
+    ///
+    /// # Errors
+    /// Band edges outside the stream's, features that a stream of counts doesn't have, bins shorter than a
+    /// frame.
+    pub fn check_for(mut self, info: &StreamInfo, width_ms: f64, place: &str) -> Result<Self, Error> {
+        if self.bins.width_ms == 0.0 {
+            self.bins.width_ms = width_ms;
+        }
+        in_range(place, "bins.width_ms", self.bins.width_ms, 0.0, WIDTH_MS_MAX)?;
+        BinSchedule::new(info.sample_rate, self.bins.width_ms)?;
+        match info.kind {
+            StreamKind::Broadband => {
+                self.front_end.sections(info.sample_rate)?;
+            }
+            StreamKind::Counts if self.bins.features.has_power() => {
+                return Err(Error::usage(place, "power, of a stream that has counts only")
+                    .field("bins.features")
+                    .legal("\"counts\" for this recording"));
+            }
+            StreamKind::Counts => {}
+        }
+        Ok(self)
+    }
+}
+
+/// Refuses keys of `table` that are not in `legal` (dotted: `bins.width_ms`), naming the nearest legal one.
+///
+/// # Errors
+/// [`ErrorKind::Usage`], with the legal keys of that table.
+pub fn check_keys(table: &toml::Table, legal: &[String], place: &str) -> Result<(), Error> {
+    check_keys_under("", table, legal, place)
+}
+
+fn check_keys_under(prefix: &str, table: &toml::Table, legal: &[String], place: &str) -> Result<(), Error> {
+    for (key, value) in table {
+        let path = format!("{prefix}{key}");
+        let below = format!("{path}.");
+        if let (toml::Value::Table(inner), true) = (value, legal.iter().any(|l| l.starts_with(&below))) {
+            check_keys_under(&below, inner, legal, place)?;
+        } else if !legal.contains(&path) {
+            let here: Vec<&str> =
+                legal.iter().map(String::as_str).filter(|l| l.starts_with(prefix)).collect();
+            let error = Error::usage(place, "the key is unknown").field(&path).legal(here.join(", "));
+            return Err(error.hint("leave it out").suggest(&path, here));
+        }
+    }
+    Ok(())
+}
+
+fn legal_keys() -> Vec<String> {
+    let full = Config {
+        decoder: DecoderConfig { normaliser: Some(NormaliserKind::Zscore), ..Default::default() },
+        ..Default::default()
+    };
+    let table = toml::Table::try_from(full).expect("settings are a table");
+    let mut keys = Vec::new();
+    for (section, values) in &table {
+        keys.extend(values.as_table().into_iter().flatten().map(|(key, _)| format!("{section}.{key}")));
+    }
+    keys
+}
+
+fn in_range(place: &str, key: &str, value: f64, low: f64, high: f64) -> Result<(), Error> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::usage(place, format!("{value}")).field(key).legal(format!("{low} to {high}")))
+}
+
+/// A TOML error as ours: the place, the line and what was expected.
+pub fn not_toml(place: &str, error: &toml::de::Error) -> Error {
+    let text = error.to_string();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    Error::new(ErrorKind::Usage, place, text)
+}
+
+/// Bins of history that a decoder sees at most.
+pub const LAGS_MAX: usize = 100;
+/// The widest bin, ms.
+pub const WIDTH_MS_MAX: f64 = 60_000.0;
+/// Noise is measured on at most ten minutes.
+const NOISE_SECONDS_MAX: f64 = 600.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        let error = Config::parse("[front_end]\nlow_cut_khz = 0.3", "c.toml").expect_err("unknown key");
+        assert!(error.to_string().contains("Try: `front_end.low_cut_hz`"), "{error}");
+        let error = Config::parse("[bin]\nwidth_ms = 20", "c.toml").expect_err("unknown table");
+        assert!(error.to_string().contains("field `bin`"), "{error}");
+    }
+
+    #[test]
+    fn a_value_out_of_range_names_the_range() {
+        let error = Config::parse("[front_end]\nthreshold = 4.5", "c.toml").expect_err("a positive one");
+        let text = error.to_string();
+        assert!(text.contains("front_end.threshold") && text.contains("-100 to -0.1"), "{text}");
+        assert_eq!(error.kind(), ErrorKind::Usage);
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let config = Config::default();
+        let text = toml::to_string(&config).expect("settings can be written");
+        assert_eq!(Config::parse(&text, "test").expect("legal"), config);
+    }
+}
