@@ -5,6 +5,7 @@ use crate::cli::run::Replayed;
 use efference::intents::Action;
 use efference::train::Movement;
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 /// True and decoded values of one axis over time.
@@ -134,33 +135,8 @@ where
         .x_label_area_size(36)
         .y_label_area_size(70)
         .build_cartesian_2d(from..to, low..high)?;
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .x_label_formatter(&tick)
-        .y_label_formatter(&tick)
-        .x_desc("time, s")
-        .y_desc(&trace.unit)
-        .label_style(text(15))
-        .axis_desc_style(text(16))
-        .draw()?;
-    for (name, values, colour) in
-        [(trace.truth_name, &trace.truth, TRUE), ("decoded", &trace.decoded, DECODED)]
-    {
-        if !values.is_empty() {
-            let line = chart.draw_series(LineSeries::new(values.iter().copied(), colour.stroke_width(2)))?;
-            line.label(name)
-                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], colour.stroke_width(3)));
-        }
-    }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .background_style(WHITE.mix(0.85))
-        .border_style(BLACK.mix(0.3))
-        .label_font(text(15))
-        .draw()?;
-    Ok(())
+    paint_axes(&mut chart, "time, s", &trace.unit)?;
+    paint_lines(&mut chart, [(trace.truth_name, &trace.truth), ("decoded", &trace.decoded)])
 }
 
 /// Positions in the plane, both axes to one scale.
@@ -185,20 +161,41 @@ where
         .x_label_area_size(36)
         .y_label_area_size(70)
         .build_cartesian_2d(about(left, right, plane.0), about(low, high, plane.1))?;
+    paint_axes(&mut chart, &format!("x, {}", path.unit), &format!("y, {}", path.unit))?;
+    let radius = (path.target_radius / scale) as i32;
+    chart.draw_series(path.targets.iter().map(|&at| Circle::new(at, radius, BLACK.mix(0.12).filled())))?;
+    paint_lines(&mut chart, [(path.truth_name, &path.truth), ("decoded", &path.decoded)])
+}
+
+/// A plane of two numbers.
+type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+fn paint_axes<DB: DrawingBackend>(chart: &mut Chart<'_, DB>, x: &str, y: &str) -> Painted
+where
+    DB::ErrorType: 'static,
+{
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
         .x_label_formatter(&tick)
         .y_label_formatter(&tick)
-        .x_desc(format!("x, {}", path.unit))
-        .y_desc(format!("y, {}", path.unit))
+        .x_desc(x)
+        .y_desc(y)
         .label_style(text(15))
         .axis_desc_style(text(16))
         .draw()?;
-    let radius = (path.target_radius / scale) as i32;
-    chart.draw_series(path.targets.iter().map(|&at| Circle::new(at, radius, BLACK.mix(0.12).filled())))?;
-    for (name, points, colour) in [(path.truth_name, &path.truth, TRUE), ("decoded", &path.decoded, DECODED)]
-    {
+    Ok(())
+}
+
+/// What was true, then what was decoded, each with its name.
+fn paint_lines<'a, DB: DrawingBackend + 'a>(
+    chart: &mut Chart<'a, DB>,
+    lines: [(&'static str, &Vec<(f64, f64)>); 2],
+) -> Painted
+where
+    DB::ErrorType: 'static,
+{
+    for ((name, points), colour) in lines.into_iter().zip([TRUE, DECODED]) {
         if !points.is_empty() {
             let line = chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
             line.label(name)
