@@ -106,10 +106,9 @@ fn picture(args: &DemoArgs, session: &Session) -> CursorPicture {
             title: "cursor".into(),
             unit: "m".into(),
             truth_name: "straight",
-            truth: targets
-                .attempts
-                .iter()
-                .flat_map(|attempt| [point(attempt.from), point(attempt.to)])
+            // From the middle, where it begins, from target to target.
+            truth: std::iter::once((0.0, 0.0))
+                .chain(targets.attempts.iter().map(|attempt| point(attempt.to)))
                 .collect(),
             decoded: steps.iter().map(|step| point(step.cursor)).collect(),
             targets: targets.attempts.iter().map(|attempt| point(attempt.to)).collect(),

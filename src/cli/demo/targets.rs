@@ -10,8 +10,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 /// A target that is over.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempt {
-    /// Where the cursor was when it appeared, and where it was, m.
-    pub(super) from: [f64; 2],
+    /// Where it was, m.
     pub(super) to: [f64; 2],
     /// From its appearing to the end of the hold, or to the time limit.
     pub(super) seconds: f64,
@@ -25,7 +24,6 @@ pub(super) struct Targets {
     /// x, y in m.
     pub(super) cursor: [f64; 2],
     pub(super) target: [f64; 2],
-    from: [f64; 2],
     shown_bins: u32,
     held_bins: u32,
     /// Those that are over.
@@ -42,7 +40,6 @@ impl Targets {
             bin_seconds,
             cursor: [0.0; 2],
             target,
-            from: [0.0; 2],
             shown_bins: 0,
             held_bins: 0,
             attempts: Vec::new(),
@@ -63,8 +60,7 @@ impl Targets {
         let hit = seconds(self.held_bins) + half >= HOLD_SECONDS;
         if hit || seconds(self.shown_bins) + half >= LIMIT_SECONDS {
             let seconds = seconds(self.shown_bins);
-            self.attempts.push(Attempt { from: self.from, to: self.target, seconds, hit });
-            self.from = self.cursor;
+            self.attempts.push(Attempt { to: self.target, seconds, hit });
             self.target = next_target(self.target, &mut self.rng);
             self.shown_bins = 0;
             self.held_bins = 0;

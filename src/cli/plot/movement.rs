@@ -129,9 +129,12 @@ where
     let all = || trace.truth.iter().chain(&trace.decoded);
     let (from, to) = range(all().map(|(seconds, _)| *seconds), 0.0);
     let (low, high) = range(all().map(|(_, value)| *value), 0.05);
+    // The legend stands over the lines, not on them.
+    let high = high + LEGEND_SHARE * (high - low);
     let mut chart = ChartBuilder::on(area)
         .caption(&trace.title, text(20))
         .margin(10)
+        .margin_right(MARGIN_RIGHT)
         .x_label_area_size(36)
         .y_label_area_size(70)
         .build_cartesian_2d(from..to, low..high)?;
@@ -145,11 +148,16 @@ where
     DB::ErrorType: 'static,
 {
     let all = || path.truth.iter().chain(&path.decoded).chain(&path.targets);
-    let (left, right) = range(all().map(|(x, _)| *x), 0.05);
-    let (low, high) = range(all().map(|(_, y)| *y), 0.05);
+    let round_targets = |(low, high): (f64, f64)| (low - path.target_radius, high + path.target_radius);
+    let (left, right) = round_targets(range(all().map(|(x, _)| *x), 0.05));
+    let (low, high) = round_targets(range(all().map(|(_, y)| *y), 0.05));
+    let high = high + LEGEND_SHARE / 2.0 * (high - low);
     let (width, height) = area.dim_in_pixel();
     // What the labels take of the area, so that a metre is as long on either axis.
-    let plane = (f64::from(width.saturating_sub(100).max(1)), f64::from(height.saturating_sub(90).max(1)));
+    let plane = (
+        f64::from(width.saturating_sub(80 + MARGIN_RIGHT).max(1)),
+        f64::from(height.saturating_sub(90).max(1)),
+    );
     let scale = ((right - left) / plane.0).max((high - low) / plane.1);
     let about = |from: f64, to: f64, pixels: f64| {
         let middle = (from + to) / 2.0;
@@ -158,6 +166,7 @@ where
     let mut chart = ChartBuilder::on(area)
         .caption(&path.title, text(20))
         .margin(10)
+        .margin_right(MARGIN_RIGHT)
         .x_label_area_size(36)
         .y_label_area_size(70)
         .build_cartesian_2d(about(left, right, plane.0), about(low, high, plane.1))?;
@@ -197,7 +206,7 @@ where
 {
     for ((name, points), colour) in lines.into_iter().zip([TRUE, DECODED]) {
         if !points.is_empty() {
-            let line = chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
+            let line = chart.draw_series(segments(points, colour))?;
             line.label(name)
                 .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], colour.stroke_width(3)));
         }
@@ -210,6 +219,11 @@ where
         .label_font(text(15))
         .draw()?;
     Ok(())
+}
+
+/// A line of many segments, drawn one by one: as one thick path, its sharp turns would be left out.
+fn segments(points: &[(f64, f64)], colour: RGBColor) -> impl Iterator<Item = PathElement<(f64, f64)>> + '_ {
+    points.windows(2).map(move |ends| PathElement::new(ends.to_vec(), colour.stroke_width(2)))
 }
 
 /// A label of an axis: no more digits than it needs, and no minus before a zero.
@@ -229,6 +243,10 @@ fn range(values: impl Iterator<Item = f64>, margin: f64) -> (f64, f64) {
     (low - wider, high + wider)
 }
 
+/// Half of an axis's last label reaches past the axis.
+const MARGIN_RIGHT: u32 = 24;
+/// Part of the values' range that is added above them for the legend.
+const LEGEND_SHARE: f64 = 0.3;
 const TITLE_HEIGHT: u32 = 50;
 const TRACE_HEIGHT: u32 = 280;
 const PATH_HEIGHT: u32 = 620;

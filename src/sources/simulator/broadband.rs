@@ -25,7 +25,7 @@ pub(super) struct Broadband {
     voices: Vec<Voice>,
     shapes: Vec<Vec<f32>>,
     /// Spikes whose waveform isn't over, in the order they came.
-    flying: Vec<Spike>,
+    flying: Flying,
     keys: Xoshiro256PlusPlus,
     rails: Rails,
 }
@@ -38,6 +38,18 @@ struct Run {
     white: [f32; LANES],
     /// Counts per microvolt of what the group shares; 0 likewise.
     coupling: [f32; LANES],
+}
+
+/// Spikes, with room for as many as there can be; a clone has that room too.
+#[derive(Debug)]
+struct Flying(Vec<Spike>);
+
+impl Clone for Flying {
+    fn clone(&self) -> Self {
+        let mut spikes = Vec::with_capacity(self.0.capacity());
+        spikes.extend_from_slice(&self.0);
+        Flying(spikes)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +121,7 @@ impl Broadband {
             fields: Fields::new(settings, n_groups, &mut rng),
             voices: neurons.iter().map(voice).collect(),
             shapes: shapes(settings.sample_rate_hz),
-            flying: Vec::with_capacity(flying_max),
+            flying: Flying(Vec::with_capacity(flying_max)),
             keys: rng,
             rails: Rails { low: -half, high: half - 1.0 },
         }
@@ -117,8 +129,8 @@ impl Broadband {
 
     /// A spike of `neuron` whose waveform begins at `frame`.
     pub(super) fn push(&mut self, neuron: usize, frame: u64) {
-        debug_assert!(self.flying.len() < self.flying.capacity(), "the refractory period bounds spikes");
-        self.flying.push(Spike { frame, neuron: neuron as u32 });
+        debug_assert!(self.flying.0.len() < self.flying.0.capacity(), "the refractory period bounds spikes");
+        self.flying.0.push(Spike { frame, neuron: neuron as u32 });
     }
 
     /// Fills `out` with `n_frames` frames from `first`; every spike of these frames was pushed.
@@ -145,7 +157,7 @@ impl Broadband {
 
     fn add_spikes(&mut self, first: u64, n_frames: usize, out: &mut [i16]) {
         let end = first + n_frames as u64;
-        for spike in self.flying.iter().filter(|spike| spike.frame < end) {
+        for spike in self.flying.0.iter().filter(|spike| spike.frame < end) {
             let voice = &self.voices[spike.neuron as usize];
             let skip = first.saturating_sub(spike.frame) as usize;
             let at = spike.frame.saturating_sub(first) as usize;
@@ -159,7 +171,7 @@ impl Broadband {
             }
         }
         let length = self.shapes[0].len() as u64;
-        self.flying.retain(|spike| spike.frame + length > end);
+        self.flying.0.retain(|spike| spike.frame + length > end);
     }
 }
 

@@ -81,6 +81,21 @@ proptest! {
 }
 
 #[test]
+fn a_clone_lives_on_as_the_original_does() {
+    let mut original = Simulator::new(&settings(64)).expect("legal");
+    original.intend([0.5, 0.2]);
+    let mut block = original.new_block();
+    (0..50).for_each(|_| assert_eq!(original.read(&mut block).expect("own block"), ReadOutcome::Block));
+    let mut clone = original.clone();
+    let mut again = block.clone();
+    for _ in 0..2_000 {
+        original.read(&mut block).expect("own block");
+        clone.read(&mut again).expect("own block");
+        assert!(block == again);
+    }
+}
+
+#[test]
 fn other_seeds_give_other_samples() {
     for kind in [StreamKind::Broadband, StreamKind::Counts] {
         let mut one = settings(32);
