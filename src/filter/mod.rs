@@ -5,10 +5,13 @@
 //! the same bits however the stream is cut into blocks, and takes its memory when it is built.
 
 pub mod bank;
+mod cascade;
 pub mod common_average;
 pub mod design;
 pub mod reference;
 
 pub use bank::FilterBank;
+pub use cascade::Found;
+pub(crate) use cascade::Int16;
 pub use common_average::CommonAverage;
 pub use design::Section;
