@@ -27,7 +27,7 @@ fn kernels(criterion: &mut Criterion) {
             let mut tile = Tile::new();
             group.bench_function(BenchmarkId::new(format!("load/{name}/car"), size), |b| {
                 b.iter(|| {
-                    average.measure(black_box(&payload), 0..N_FRAMES);
+                    average.measure(black_box(&payload), 0..N_FRAMES, 0..n_tiles);
                     for index in 0..n_tiles {
                         tile.index = index;
                         average.load(&payload, 0..N_FRAMES, &mut tile);
@@ -125,7 +125,7 @@ fn chain(criterion: &mut Criterion) {
         let mut tile = Tile::new();
         group.bench_function(format!("int16 to counts and power/car {car}, order {order}, {spikes}"), |b| {
             b.iter(|| {
-                average.measure(black_box(&payload), 0..N_FRAMES);
+                average.measure(black_box(&payload), 0..N_FRAMES, 0..n_tiles);
                 for (index, (counts, power)) in features.iter_mut().enumerate() {
                     tile.index = index;
                     average.load(&payload, 0..N_FRAMES, &mut tile);

@@ -49,6 +49,11 @@ impl BinBuilder {
         BinBuilder { schedule, kinds, bin }
     }
 
+    /// Values of a bin.
+    pub fn n_features(&self) -> usize {
+        self.bin.features.len()
+    }
+
     /// The grid.
     pub fn schedule(&self) -> &BinSchedule {
         &self.schedule

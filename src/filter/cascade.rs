@@ -77,7 +77,7 @@ pub(super) type SectionState = [[f32; LANES]; 2];
 /// Where samples come from.
 #[derive(Clone, Copy)]
 pub(super) enum Input<'a> {
-    /// `sample − means[frame]` where `keep` is all ones, 0 where it is 0; the first section's difference is taken.
+    /// `sample − means[frame]` where `keep` has a bit, else 0; the first section's difference is taken.
     Int16(Int16<'a>),
     /// The rows themselves; their difference is taken.
     Differenced,
@@ -94,8 +94,8 @@ pub(crate) struct Int16<'a> {
     pub(crate) stride: usize,
     /// What is taken off, one a frame.
     pub(crate) means: &'a [f32],
-    /// All ones where a lane is active.
-    pub(crate) keep: &'a [u32; TILE_CHANNELS],
+    /// A bit for every lane that is active; others read 0.
+    pub(crate) keep: u64,
 }
 
 /// What is found on the way, per lane.
@@ -195,7 +195,10 @@ fn kernel<const S: usize, const FORMS: u32, const G: usize, const INPUT: u32>(pa
             before[g] = before_of[first + g];
             squares[g] = squares_of[first + g];
             if let Input::Int16(int16) = &pass.input {
-                keep[g] = int16.keep.as_chunks::<LANES>().0[first + g];
+                let bits = (int16.keep >> ((first + g) * LANES)) as u32;
+                for l in 0..LANES {
+                    keep[g][l] = 0u32.wrapping_sub(bits >> l & 1);
+                }
             }
             for s in 0..S {
                 w[g][s] = pass.states[(first + g) * pass.n_sections + at + s];

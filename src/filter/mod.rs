@@ -12,6 +12,6 @@ pub mod reference;
 
 pub use bank::FilterBank;
 pub use cascade::Found;
-pub(crate) use cascade::Int16;
+
 pub use common_average::CommonAverage;
 pub use design::Section;

@@ -7,15 +7,18 @@
 //! when the pipeline is built.
 
 mod front_end;
+mod shard;
 
 pub use front_end::FrontEnd;
+pub use shard::Shard;
 
-use crate::binning::{Bin, BinBuilder, BinSchedule};
-use crate::block::{Block, Payload, StreamInfo, StreamKind, Tile};
+use crate::binning::{Bin, BinSchedule};
+use crate::block::{Block, StreamInfo, Tile};
 use crate::config::Config;
 use crate::decode::Decoder;
 use crate::error::Error;
 use crate::intents::Intent;
+use crate::simd::Level;
 use crate::time::SampleIndex;
 
 /// The stages whose work is told apart.
@@ -80,15 +83,10 @@ pub struct Ledger {
     pub restarts: u64,
 }
 
-/// The stages of one stream, with their state.
+/// The stages of one stream, with their state: one [`Shard`] of all channels, and the decoder.
 pub struct Pipeline {
-    kind: StreamKind,
-    n_channels: usize,
-    front_end: Option<FrontEnd>,
-    bins: BinBuilder,
+    shard: Shard,
     decoder: Option<Decoder>,
-    next_sample: SampleIndex,
-    ledger: Ledger,
 }
 
 impl Pipeline {
@@ -121,47 +119,26 @@ impl Pipeline {
         thresholds: &[f32],
         decoder: Option<Decoder>,
     ) -> Result<Self, Error> {
-        let schedule = BinSchedule::new(info.sample_rate, config.bins.width_ms)?;
-        let n_channels = info.n_channels();
-        let front_end = match info.kind {
-            StreamKind::Counts => None,
-            StreamKind::Broadband => Some(FrontEnd::from_config(config, info, thresholds)?),
-        };
-        let width = config.bins.features.width(n_channels);
-        if let Some(decoder) = &decoder
-            && decoder.normaliser().n_features() != width
-        {
-            let found = format!("{} features a bin", decoder.normaliser().n_features());
-            return Err(Error::model("the decoder", found)
-                .field("features")
-                .legal(format!("{width} for this stream of {n_channels} channels")));
+        let shard = Shard::of_all(config, info, thresholds, Level::widest())?;
+        if let Some(decoder) = &decoder {
+            check_width(decoder, shard.n_features(), info.n_channels())?;
         }
-        Ok(Pipeline {
-            kind: info.kind,
-            n_channels,
-            front_end,
-            bins: BinBuilder::new(schedule, config.bins.features, n_channels),
-            decoder,
-            next_sample: SampleIndex(0),
-            ledger: Ledger::default(),
-        })
+        Ok(Pipeline { shard, decoder })
     }
 
     /// Tells every crossing as an event from now on; off when built.
     pub fn list_crossings(&mut self) {
-        if let Some(front_end) = &mut self.front_end {
-            front_end.list_crossings();
-        }
+        self.shard.list_crossings();
     }
 
     /// The bin grid.
     pub fn schedule(&self) -> &BinSchedule {
-        self.bins.schedule()
+        self.shard.schedule()
     }
 
     /// Where every frame went so far.
     pub fn ledger(&self) -> Ledger {
-        self.ledger
+        self.shard.ledger()
     }
 
     /// Takes the next block; tells `on` what came of it.
@@ -173,102 +150,37 @@ impl Pipeline {
     /// # Panics
     /// If the block is of another width or kind than the stream.
     pub fn process(&mut self, block: &Block, mut on: impl FnMut(Event<'_>)) {
-        let first = block.header.first_sample;
-        self.ledger.lost_frames += first.0.saturating_sub(self.next_sample.0);
-        if block.header.starts_segment && first >= self.next_sample {
-            self.start_segment(first);
-        } else {
-            self.skip_lost(first, &mut on);
-        }
-        let n_frames = block.header.n_frames as usize;
-        let mut from = (self.next_sample.0 - first.0).min(n_frames as u64) as usize;
-        self.ledger.repeated_frames += from as u64;
-        self.ledger.received_frames += (n_frames - from) as u64;
-        while from < n_frames {
-            let open = (self.bins.end().0 - self.next_sample.0) as usize;
-            let to = n_frames.min(from + open);
-            match (&block.payload, self.kind, &mut self.front_end) {
-                (Payload::Counts(counts), StreamKind::Counts, _) => {
-                    self.bins.add_counts(&counts[from * self.n_channels..to * self.n_channels]);
-                }
-                (broadband, StreamKind::Broadband, Some(front_end)) => {
-                    front_end.process(broadband, from..to, self.next_sample, &mut on);
-                    self.bins.add_frames(to - from);
-                }
-                _ => panic!("a block of another kind than the stream"),
+        let decoder = &mut self.decoder;
+        self.shard.process(block, |event| {
+            let Event::Bin(bin) = event else { return on(event) };
+            on(Event::Bin(bin));
+            on(Event::Done(Stage::Binning));
+            if let Some(decoder) = decoder {
+                let intent = decoder.decode(bin);
+                on(Event::Intent(&intent));
+                on(Event::Done(Stage::Decode));
             }
-            self.next_sample.0 += (to - from) as u64;
-            from = to;
-            if self.next_sample == self.bins.end() {
-                self.close_bin(&mut on);
-            }
-        }
-        on(Event::Done(Stage::Binning));
+        });
     }
 
     /// Forgets everything: as if just built.
     pub fn reset(&mut self) {
-        self.start_segment(SampleIndex(0));
-        self.ledger = Ledger::default();
-    }
-
-    fn close_bin(&mut self, on: &mut impl FnMut(Event<'_>)) {
-        if let Some(front_end) = &mut self.front_end {
-            front_end.take_features(self.bins.features_mut());
-        }
-        let bin = self.bins.close();
-        on(Event::Bin(bin));
-        on(Event::Done(Stage::Binning));
-        if let Some(decoder) = &mut self.decoder {
-            let intent = decoder.decode(bin);
-            on(Event::Intent(&intent));
-            on(Event::Done(Stage::Decode));
-        }
-        self.bins.next();
-    }
-
-    fn skip_lost(&mut self, to: SampleIndex, on: &mut impl FnMut(Event<'_>)) {
-        if to <= self.next_sample {
-            return;
-        }
-        let bins = self.bins.schedule().bin_of(to) - self.bins.schedule().bin_of(self.next_sample);
-        if bins > GAP_BINS_MAX {
-            self.ledger.restarts += 1;
-            // What came of the open bin still counts.
-            if self.bins.received_frames() > 0 {
-                self.lose_up_to(self.bins.end(), on);
-            }
-            self.start_segment(to);
-            return;
-        }
-        while self.next_sample < to {
-            self.lose_up_to(to.min(self.bins.end()), on);
-        }
-    }
-
-    /// Notes frames of the open bin as lost.
-    fn lose_up_to(&mut self, until: SampleIndex, on: &mut impl FnMut(Event<'_>)) {
-        self.bins.add_lost(until.0 - self.next_sample.0);
-        self.next_sample = until;
-        if until == self.bins.end() {
-            self.close_bin(on);
-        }
-    }
-
-    fn start_segment(&mut self, at: SampleIndex) {
-        if let Some(front_end) = &mut self.front_end {
-            front_end.reset();
-        }
+        self.shard.reset();
         if let Some(decoder) = &mut self.decoder {
             decoder.reset();
         }
-        let bin = self.bins.schedule().bin_of(at);
-        self.bins.open(bin, true);
-        let edge = self.bins.schedule().edge(bin);
-        // A segment that starts inside a bin has lost the frames before it.
-        self.bins.add_lost(at.0 - edge.0);
-        self.next_sample = at;
     }
+}
+
+/// Refuses a decoder of another width than the bins.
+fn check_width(decoder: &Decoder, width: usize, n_channels: usize) -> Result<(), Error> {
+    let n_features = decoder.normaliser().n_features();
+    if n_features == width {
+        return Ok(());
+    }
+    Err(Error::model("the decoder", format!("{n_features} features a bin"))
+        .field("features")
+        .legal(format!("{width} for this stream of {n_channels} channels")))
 }
 
 /// The longest gap that is bridged bin by bin: one minute of 20 ms bins. What comes after a longer one has
