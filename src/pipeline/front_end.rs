@@ -7,7 +7,7 @@ use crate::config::{Config, Features};
 use crate::detect::{Crossed, CrossingDetector, power};
 use crate::error::Error;
 use crate::filter::{CommonAverage, FilterBank};
-use crate::pipeline::{Event, Stage};
+use crate::pipeline::{Calibration, Event, Stage};
 use crate::time::SampleIndex;
 use std::ops::Range;
 
@@ -27,13 +27,14 @@ pub struct FrontEnd {
 }
 
 impl FrontEnd {
-    /// For the stream that `info` describes, with one threshold per channel. Channels whose threshold is −∞
+    /// For the stream that `info` describes, as it was calibrated. Channels whose threshold is −∞
     /// have no part in the common average.
     ///
     /// # Errors
     /// Band edges that the stream doesn't have; another number of thresholds; thresholds that are not below 0.
-    pub fn from_config(config: &Config, info: &StreamInfo, thresholds: &[f32]) -> Result<Self, Error> {
+    pub fn from_config(config: &Config, info: &StreamInfo, calibration: &Calibration) -> Result<Self, Error> {
         let n_channels = info.n_channels();
+        let thresholds = &calibration.thresholds;
         if thresholds.len() != n_channels || !thresholds.iter().all(|&threshold| threshold < 0.0) {
             return Err(Error::model("the front end", format!("{} thresholds", thresholds.len()))
                 .field("thresholds")

@@ -6,8 +6,10 @@
 //! The same stream cut into any blocks gives the same bins and intents, bit for bit. All memory is taken
 //! when the pipeline is built.
 
+mod calibration;
 mod front_end;
 
+pub use calibration::Calibration;
 pub use front_end::FrontEnd;
 
 use crate::binning::{Bin, BinBuilder, BinSchedule};
@@ -93,20 +95,20 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// The stages that `config` asks for, over the stream that `info` describes; `decoder` may be left out to
-    /// get bins alone. `thresholds` (one per channel, in the stream's unit, negative; −∞ for channels that are
-    /// left out) are those that the decoder was trained with; streams of counts have none.
+    /// get bins alone. `calibration` is the one that the decoder was trained with; for streams of counts it is empty.
     ///
     /// # Errors
-    /// Settings that the stream can't be processed with; thresholds or a decoder of another width.
+    /// Settings that the stream can't be processed with; a calibration or a decoder of another width.
     ///
     /// ```
     /// use efference::config::Config;
-    /// use efference::pipeline::{Event, Pipeline};
+    /// use efference::pipeline::{Calibration, Event, Pipeline};
     /// use efference::sources::ReadOutcome;
     ///
     /// let mut recording = efference::recording::open("sim:blackrock-utah,kind=counts,seconds=2", None)?;
     /// let config = recording.settle(Config::default(), "example")?;
-    /// let mut pipeline = Pipeline::from_config(&config, recording.source.info(), &[], None)?;
+    /// let nothing = Calibration::default();
+    /// let mut pipeline = Pipeline::from_config(&config, recording.source.info(), &nothing, None)?;
     /// let mut block = recording.source.new_block();
     /// let mut bins = 0;
     /// while recording.source.read(&mut block)? == ReadOutcome::Block {
@@ -118,14 +120,14 @@ impl Pipeline {
     pub fn from_config(
         config: &Config,
         info: &StreamInfo,
-        thresholds: &[f32],
+        calibration: &Calibration,
         decoder: Option<Decoder>,
     ) -> Result<Self, Error> {
         let schedule = BinSchedule::new(info.sample_rate, config.bins.width_ms)?;
         let n_channels = info.n_channels();
         let front_end = match info.kind {
             StreamKind::Counts => None,
-            StreamKind::Broadband => Some(FrontEnd::from_config(config, info, thresholds)?),
+            StreamKind::Broadband => Some(FrontEnd::from_config(config, info, calibration)?),
         };
         let width = config.bins.features.width(n_channels);
         if let Some(decoder) = &decoder
