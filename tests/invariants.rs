@@ -8,7 +8,7 @@ use efference::block::{
 use efference::config::{Config, NormaliserKind};
 use efference::decode::{Decoder, LinearDecoder, Normaliser, Output, Weights};
 use efference::intents::{Action, Intent};
-use efference::pipeline::{Event, GAP_BINS_MAX, Ledger, Pipeline};
+use efference::pipeline::{Calibration, Event, GAP_BINS_MAX, Ledger, Pipeline};
 use efference::{SampleIndex, SampleRate};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -24,7 +24,7 @@ fn cases(cases: u32) -> ProptestConfig {
 struct Rig {
     info: StreamInfo,
     config: Config,
-    thresholds: Vec<f32>,
+    calibration: Calibration,
     decoder: Decoder,
     samples: Payload,
 }
@@ -68,12 +68,13 @@ impl Rig {
                 (0..n_channels).map(|c| if c % 10 == 9 { f32::NEG_INFINITY } else { -40.0 }).collect()
             }
         };
-        Rig { info, config, thresholds, decoder: decoder(n_features), samples }
+        let calibration = Calibration::of_thresholds(thresholds);
+        Rig { info, config, calibration, decoder: decoder(n_features), samples }
     }
 
     fn pipeline(&self) -> Pipeline {
         let decoder = Some(self.decoder.clone());
-        let mut pipeline = Pipeline::from_config(&self.config, &self.info, &self.thresholds, decoder)
+        let mut pipeline = Pipeline::from_config(&self.config, &self.info, &self.calibration, decoder)
             .expect("legal settings");
         pipeline.list_crossings();
         pipeline

@@ -3,7 +3,7 @@
 use efference::block::{BLOCK_FRAMES_MAX, Block, Payload, StreamInfo, StreamKind};
 use efference::config::{Config, DecoderKind};
 use efference::decode::Decoder;
-use efference::pipeline::{Event, Pipeline};
+use efference::pipeline::{Calibration, Event, Pipeline};
 use efference::recording::open;
 use efference::train::{Dataset, Targets, collect, fit};
 use efference::{SampleIndex, SampleRate};
@@ -25,7 +25,8 @@ fn counts_with_every_decoder() {
     for kind in KINDS {
         let decoder = fitted(&data, &config, kind);
         let info = info(StreamKind::Counts, data.features.ncols(), 20.0);
-        let mut pipeline = Pipeline::from_config(&config, &info, &[], Some(decoder)).expect("legal settings");
+        let mut pipeline = Pipeline::from_config(&config, &info, &Calibration::default(), Some(decoder))
+            .expect("legal settings");
         let mut block = Block::counts(info.n_channels());
         let intents = assert_no_allocation(&mut pipeline, &mut block, kind.name());
         assert!(intents > 0, "{} decoded", kind.name());
@@ -39,9 +40,9 @@ fn broadband_of_1024_channels_crossings_listed_or_not() {
         features = \"counts-and-power\"";
     let config = Config::parse(text, "test").expect("legal settings");
     let info = info(StreamKind::Broadband, n_channels, 30_000.0);
-    let thresholds = vec![-100.0; n_channels];
+    let calibration = Calibration::of_thresholds(vec![-100.0; n_channels]);
     for (listed, mut block) in [(false, Block::int16(n_channels)), (true, Block::float32(n_channels))] {
-        let mut pipeline = Pipeline::from_config(&config, &info, &thresholds, None).expect("legal settings");
+        let mut pipeline = Pipeline::from_config(&config, &info, &calibration, None).expect("legal settings");
         if listed {
             pipeline.list_crossings();
         }
@@ -55,7 +56,8 @@ fn broadband_of_1024_channels_crossings_listed_or_not() {
 fn the_counter_sees_one_allocation_in_process() {
     let info = info(StreamKind::Counts, 4, 20.0);
     let config = Config::parse("[bins]\nwidth_ms = 50", "test").expect("legal settings");
-    let mut pipeline = Pipeline::from_config(&config, &info, &[], None).expect("legal settings");
+    let mut pipeline =
+        Pipeline::from_config(&config, &info, &Calibration::default(), None).expect("legal settings");
     let mut block = Block::counts(4);
     block.header.n_frames = 1;
     let memory = allocation_counter::measure(|| {
@@ -123,7 +125,8 @@ fn small_recording() -> (Config, Dataset) {
     let mut recording = open(address, None).expect("a legal address");
     let text = "[bins]\nwidth_ms = 50\n[decoder]\nridge = [10, 100]\nmin_events = 1\nshrinkage = [0.5]";
     let config = Config::parse(text, "test").expect("legal settings");
-    let data = collect(&mut recording, &config, &[], 600, |_| ()).expect("it has movement");
+    let data =
+        collect(&mut recording, &config, &Calibration::default(), 600, |_| ()).expect("it has movement");
     (config, data)
 }
 

@@ -5,7 +5,7 @@ use crate::cli::train::SettingsArgs;
 use crate::cli::{progress, say, say_json, table};
 use efference::block::{StreamInfo, StreamKind};
 use efference::config::Config;
-use efference::pipeline::{Event, Pipeline};
+use efference::pipeline::{Calibration, Event, Pipeline};
 use efference::recording::spikes::{self, Spike};
 use efference::score::detection::{self, Detection, DetectionScore};
 use efference::sinks::PendingFile;
@@ -63,8 +63,8 @@ pub(crate) fn run(args: &DetectArgs) -> Result<(), Error> {
     }
     let config = recording.settle(config, &place)?;
     let truth = args.truth.as_deref().map(|path| read_truth(path, info.n_channels())).transpose()?;
-    let thresholds = train::calibrate(&mut *args.source.open()?.source, &config, SampleIndex(0))?;
-    let (detections, n_frames) = crossings(recording.source, &config, &info, &thresholds)?;
+    let calibration = train::calibrate(&mut *args.source.open()?.source, &config, SampleIndex(0))?;
+    let (detections, n_frames) = crossings(recording.source, &config, &info, &calibration)?;
     if let Some(path) = &args.out {
         let mut out = PendingFile::create(path)?;
         out.write(b"sample,channel,synthetic\n")?;
@@ -75,7 +75,8 @@ pub(crate) fn run(args: &DetectArgs) -> Result<(), Error> {
         out.finish()?;
     }
     let score = truth.map(|truth| detection::score(&truth, &detections, info.sample_rate, n_frames));
-    let report = Report { recording: place, info, thresholds, detections, n_frames, score };
+    let report =
+        Report { recording: place, info, thresholds: calibration.thresholds, detections, n_frames, score };
     match args.json {
         true => say_json(&report.json(&config)),
         false => say(report.text(&config)),
@@ -100,9 +101,9 @@ fn crossings(
     mut source: Box<dyn SampleSource>,
     config: &Config,
     info: &StreamInfo,
-    thresholds: &[f32],
+    calibration: &Calibration,
 ) -> Result<(Vec<Detection>, u64), Error> {
-    let mut pipeline = Pipeline::from_config(config, info, thresholds, None)?;
+    let mut pipeline = Pipeline::from_config(config, info, calibration, None)?;
     pipeline.list_crossings();
     let bar = progress::bar("detecting", source.n_frames().unwrap_or(0));
     let mut block = source.new_block();

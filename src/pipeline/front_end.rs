@@ -8,7 +8,7 @@ use crate::config::{Config, Features};
 use crate::detect::{Crossed, CrossingDetector};
 use crate::error::Error;
 use crate::filter::{CommonAverage, FilterBank, Found};
-use crate::pipeline::{Event, Stage};
+use crate::pipeline::{Calibration, Event, Stage};
 use crate::simd::Level;
 use crate::time::SampleIndex;
 use std::ops::Range;
@@ -33,19 +33,20 @@ pub struct FrontEnd {
 }
 
 impl FrontEnd {
-    /// For `tiles` of the stream that `info` describes, with one threshold per channel of the whole stream. Channels
-    /// whose threshold is −∞ have no part in the common average.
+    /// For `tiles` of the stream that `info` describes, as the whole stream was calibrated. Channels whose threshold
+    /// is −∞ have no part in the common average.
     ///
     /// # Errors
     /// Band edges that the stream doesn't have; another number of thresholds; thresholds that are not below 0.
     pub fn from_config(
         config: &Config,
         info: &StreamInfo,
-        thresholds: &[f32],
+        calibration: &Calibration,
         tiles: Range<usize>,
         level: Level,
     ) -> Result<Self, Error> {
         let n_channels = info.n_channels();
+        let thresholds = &calibration.thresholds;
         if thresholds.len() != n_channels || !thresholds.iter().all(|&threshold| threshold < 0.0) {
             return Err(Error::model("the front end", format!("{} thresholds", thresholds.len()))
                 .field("thresholds")

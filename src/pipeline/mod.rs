@@ -6,9 +6,11 @@
 //! The same stream cut into any blocks gives the same bins and intents, bit for bit. All memory is taken
 //! when the pipeline is built.
 
+mod calibration;
 mod front_end;
 mod shard;
 
+pub use calibration::Calibration;
 pub use front_end::FrontEnd;
 pub use shard::Shard;
 
@@ -91,20 +93,20 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// The stages that `config` asks for, over the stream that `info` describes; `decoder` may be left out to
-    /// get bins alone. `thresholds` (one per channel, in the stream's unit, negative; −∞ for channels that are
-    /// left out) are those that the decoder was trained with; streams of counts have none.
+    /// get bins alone. `calibration` is the one that the decoder was trained with; for streams of counts it is empty.
     ///
     /// # Errors
-    /// Settings that the stream can't be processed with; thresholds or a decoder of another width.
+    /// Settings that the stream can't be processed with; a calibration or a decoder of another width.
     ///
     /// ```
     /// use efference::config::Config;
-    /// use efference::pipeline::{Event, Pipeline};
+    /// use efference::pipeline::{Calibration, Event, Pipeline};
     /// use efference::sources::ReadOutcome;
     ///
     /// let mut recording = efference::recording::open("sim:blackrock-utah,kind=counts,seconds=2", None)?;
     /// let config = recording.settle(Config::default(), "example")?;
-    /// let mut pipeline = Pipeline::from_config(&config, recording.source.info(), &[], None)?;
+    /// let nothing = Calibration::default();
+    /// let mut pipeline = Pipeline::from_config(&config, recording.source.info(), &nothing, None)?;
     /// let mut block = recording.source.new_block();
     /// let mut bins = 0;
     /// while recording.source.read(&mut block)? == ReadOutcome::Block {
@@ -116,10 +118,10 @@ impl Pipeline {
     pub fn from_config(
         config: &Config,
         info: &StreamInfo,
-        thresholds: &[f32],
+        calibration: &Calibration,
         decoder: Option<Decoder>,
     ) -> Result<Self, Error> {
-        let shard = Shard::of_all(config, info, thresholds, Level::widest())?;
+        let shard = Shard::of_all(config, info, calibration, Level::widest())?;
         if let Some(decoder) = &decoder {
             check_width(decoder, shard.n_features(), info.n_channels())?;
         }

@@ -5,7 +5,7 @@
 //! that one shard of all channels gives, bit for bit, if they saw the same blocks.
 
 use super::front_end::{FrontEnd, channels_of, shard_tiles};
-use super::{Event, GAP_BINS_MAX, Ledger, Stage};
+use super::{Calibration, Event, GAP_BINS_MAX, Ledger, Stage};
 use crate::binning::{BinBuilder, BinSchedule};
 use crate::block::{Block, Payload, StreamInfo, StreamKind, n_tiles};
 use crate::config::Config;
@@ -29,36 +29,36 @@ pub struct Shard {
 
 impl Shard {
     /// Shards of the stream that `info` describes: at most `n_shards`, fewer where reference groups forbid a cut.
-    /// `thresholds` as for [`super::Pipeline::from_config`].
+    /// Each gets the calibration of the whole stream.
     ///
     /// # Errors
     /// Settings that the stream can't be processed with; another number of thresholds.
     pub fn from_config(
         config: &Config,
         info: &StreamInfo,
-        thresholds: &[f32],
+        calibration: &Calibration,
         n_shards: usize,
         level: Level,
     ) -> Result<Vec<Self>, Error> {
         let group = if info.kind == StreamKind::Broadband { config.front_end.car_group } else { 0 };
         let tiles = shard_tiles(info.n_channels(), group, n_shards);
-        tiles.into_iter().map(|tiles| Shard::of_tiles(config, info, thresholds, tiles, level)).collect()
+        tiles.into_iter().map(|tiles| Shard::of_tiles(config, info, calibration, tiles, level)).collect()
     }
 
     /// One shard of all channels.
     pub(super) fn of_all(
         config: &Config,
         info: &StreamInfo,
-        thresholds: &[f32],
+        calibration: &Calibration,
         level: Level,
     ) -> Result<Self, Error> {
-        Shard::of_tiles(config, info, thresholds, 0..n_tiles(info.n_channels()), level)
+        Shard::of_tiles(config, info, calibration, 0..n_tiles(info.n_channels()), level)
     }
 
     fn of_tiles(
         config: &Config,
         info: &StreamInfo,
-        thresholds: &[f32],
+        calibration: &Calibration,
         tiles: Range<usize>,
         level: Level,
     ) -> Result<Self, Error> {
@@ -66,7 +66,7 @@ impl Shard {
         let channels = channels_of(&tiles, info.n_channels());
         let front_end = match info.kind {
             StreamKind::Counts => None,
-            StreamKind::Broadband => Some(FrontEnd::from_config(config, info, thresholds, tiles, level)?),
+            StreamKind::Broadband => Some(FrontEnd::from_config(config, info, calibration, tiles, level)?),
         };
         Ok(Shard {
             kind: info.kind,
