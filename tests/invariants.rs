@@ -2,13 +2,15 @@
 //!
 //! Every random choice comes from one seed, which is printed when a case fails.
 
+use efference::binning::Bin;
 use efference::block::{
     BLOCK_FRAMES_MAX, Block, BlockHeader, Payload, StreamInfo, StreamKind, TILE_CHANNELS,
 };
 use efference::config::{Config, NormaliserKind};
 use efference::decode::{Decoder, LinearDecoder, Normaliser, Output, Weights};
 use efference::intents::{Action, Intent};
-use efference::pipeline::{Calibration, Event, GAP_BINS_MAX, Ledger, Pipeline};
+use efference::pipeline::{Calibration, Event, GAP_BINS_MAX, Joint, Ledger, Pipeline, Shard};
+use efference::simd::Level;
 use efference::{SampleIndex, SampleRate};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -134,7 +136,12 @@ impl Rig {
 
 impl Told {
     fn take(&mut self, pipeline: &mut Pipeline, block: &Block) {
-        pipeline.process(block, |event| match event {
+        pipeline.process(block, |event| self.hear(event));
+        self.ledger = pipeline.ledger();
+    }
+
+    fn hear(&mut self, event: Event<'_>) {
+        match event {
             Event::Bin(bin) => self.bins.push(BinTold {
                 index: bin.index,
                 end: bin.end.0,
@@ -146,8 +153,7 @@ impl Told {
             Event::Intent(intent) => self.intents.push(*intent),
             Event::Crossing { channel, at } => self.crossings.push((at.0, channel)),
             Event::Filtered(_) | Event::Done(_) => {}
-        });
-        self.ledger = pipeline.ledger();
+        }
     }
 }
 
@@ -210,8 +216,58 @@ fn lengths() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(1..=BLOCK_FRAMES_MAX, 1..12)
 }
 
+/// Runs all frames through shards of the stream at this level, and joins their bins.
+fn run_in_shards(rig: &Rig, n_shards: usize, level: Level, lengths: &[usize]) -> Told {
+    let Rig { info, config, calibration, decoder, .. } = rig;
+    let mut shards = Shard::from_config(config, info, calibration, n_shards, level).expect("legal settings");
+    let mut joint = Joint::new(config, &shards, Some(decoder.clone())).expect("widths fit");
+    let mut told = Told::default();
+    let mut parts: Vec<Vec<Bin>> = vec![Vec::new(); shards.len()];
+    let (mut lengths, mut at) = (lengths.iter().cycle(), 0);
+    while at < rig.n_frames() {
+        let length = (*lengths.next().expect("a cycle")).min(rig.n_frames() - at);
+        let mut block = rig.block(at, length);
+        block.header.starts_segment = at == 0;
+        for (shard, parts) in shards.iter_mut().zip(&mut parts) {
+            shard.list_crossings();
+            shard.process(&block, |event| match event {
+                Event::Bin(bin) => parts.push(bin.clone()),
+                other => told.hear(other),
+            });
+            told.ledger = shard.ledger();
+        }
+        for bin in 0..parts[0].len() {
+            parts.iter().enumerate().for_each(|(shard, parts)| joint.place(shard, &parts[bin]));
+            joint.finish(|event| told.hear(event));
+        }
+        parts.iter_mut().for_each(Vec::clear);
+        at += length;
+    }
+    told.crossings.sort_unstable();
+    told
+}
+
 proptest! {
     #![proptest_config(cases(40))]
+
+    #[test]
+    fn shards_and_levels_say_the_same(
+        n_channels in 1_usize..400,
+        n_shards in 1_usize..5,
+        lengths in lengths(),
+        car in prop_oneof![Just(0_usize), Just(16), Just(64), Just(96), Just(128)],
+        order in 1_usize..5,
+        seed in 0_u64..1000,
+    ) {
+        let settings = settings(car, seed % 2 == 0, "counts-and-power", 3.1).replace("notch_hz", &format!("order = {order}\nnotch_hz"));
+        let samples = Payload::Int16(noise(400 * n_channels, seed));
+        let rig = Rig::new(info(StreamKind::Broadband, n_channels, 20_000.0), &settings, samples);
+        let whole = rig.run(&[BLOCK_FRAMES_MAX], |_| false);
+        prop_assert!(!whole.intents.is_empty());
+        for level in Level::all() {
+            prop_assert_eq!(&whole, &run_in_shards(&rig, n_shards, level, &lengths), "{}", level.name());
+        }
+    }
 
     /// 19,531 Hz × 20 ms is no whole number of frames, and blocks straddle the edges of most bins.
     #[test]

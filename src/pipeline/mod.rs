@@ -8,10 +8,12 @@
 
 mod calibration;
 mod front_end;
+mod joint;
 mod shard;
 
 pub use calibration::Calibration;
 pub use front_end::FrontEnd;
+pub use joint::Joint;
 pub use shard::Shard;
 
 use crate::binning::{Bin, BinSchedule};
