@@ -40,6 +40,8 @@ pub mod sinks;
 
 pub mod pipeline;
 
+pub mod live;
+
 pub mod model;
 pub mod score;
 pub mod train;

@@ -45,6 +45,20 @@ impl Bin {
         }
     }
 
+    /// Becomes a copy of `other`, in the memory that it has.
+    ///
+    /// # Panics
+    /// If the two are not of the same channels and features.
+    pub fn copy_from(&mut self, other: &Bin) {
+        self.features.copy_from_slice(&other.features);
+        self.unknown.copy_from_slice(&other.unknown);
+        self.index = other.index;
+        self.end = other.end;
+        self.received_frames = other.received_frames;
+        self.lost_frames = other.lost_frames;
+        self.starts_segment = other.starts_segment;
+    }
+
     /// The channels whose features mean nothing.
     pub fn unknown_channels(&self) -> impl Iterator<Item = usize> + '_ {
         let words = self.unknown.iter().enumerate().filter(|(_, bits)| **bits != 0);

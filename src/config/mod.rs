@@ -7,10 +7,12 @@
 mod bins;
 mod decoder;
 mod front_end;
+mod live;
 
 pub use bins::{BinsConfig, Features};
 pub use decoder::{DecoderConfig, DecoderKind, NormaliserKind, RidgeShape};
 pub use front_end::FrontEndConfig;
+pub use live::{LiveConfig, RING_BLOCKS_MAX, SHARDS_MAX};
 
 use crate::binning::BinSchedule;
 use crate::block::{StreamInfo, StreamKind};

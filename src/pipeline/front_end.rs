@@ -25,6 +25,7 @@ pub struct FrontEnd {
     detector: CrossingDetector,
     /// Filled only where crossings are listed.
     crossed: Option<Crossed>,
+    is_frozen: bool,
     tile: Tile,
     found: Found,
     /// Of each tile's lanes, since the bin began.
@@ -73,6 +74,7 @@ impl FrontEnd {
             bank: FilterBank::new(&sections, tiles.len()).settled().at_level(level),
             detector,
             crossed: None,
+            is_frozen: false,
             tile: Tile::new(),
             found: Found::new(),
             counts: vec![[0.0; TILE_CHANNELS]; tiles.len()],
@@ -84,6 +86,11 @@ impl FrontEnd {
     /// Tells every crossing as an event from now on.
     pub(super) fn list_crossings(&mut self) {
         self.crossed = Some(Crossed::new());
+    }
+
+    /// Leaves the running noise as it is, or lets it follow the stream again.
+    pub(super) fn freeze_noise(&mut self, frozen: bool) {
+        self.is_frozen = frozen;
     }
 
     /// Takes `frames` of a block; the first of them has number `first`.
