@@ -27,6 +27,8 @@ pub mod device;
 pub mod recording;
 pub mod sources;
 
+pub mod rings;
+
 pub mod simd;
 
 pub mod filter;
