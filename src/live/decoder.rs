@@ -4,7 +4,6 @@ use super::Plan;
 use super::clock::HostTime;
 use super::delivery::Delivery;
 use super::drill::{DrillStage, Pending};
-use super::host;
 use super::meter::Meter;
 use crate::binning::Bin;
 use crate::config::Features;
@@ -51,7 +50,6 @@ pub(crate) struct DecoderThread {
     pub(crate) decoding: Meter,
     /// From the block's publication to the intent.
     pub(crate) through: Meter,
-    pub(crate) cpu_seconds: f64,
 }
 
 impl DecoderThread {
@@ -70,7 +68,6 @@ impl DecoderThread {
             joining: Meter::new(),
             decoding: Meter::new(),
             through: Meter::new(),
-            cpu_seconds: 0.0,
         }
     }
 
@@ -123,7 +120,6 @@ impl DecoderThread {
             };
         }
         self.parts_overwritten = parts.iter().map(Reader::overwritten).sum();
-        self.cpu_seconds = host::thread_cpu_seconds();
     }
 
     fn finish(&mut self, arrived_at: HostTime, plan: &Plan<'_>) {
@@ -164,17 +160,15 @@ struct Ahead {
 /// Waits for the next part of bin `open` or a later one and copies it; false if none will come.
 fn take(reader: &mut Reader<Part>, into: &mut Part, open: u64, plan: &Plan<'_>) -> bool {
     loop {
-        match reader.next() {
-            Some(part) if part.bin.index >= open => {
+        if let Some(part) = reader.next() {
+            if part.bin.index >= open {
                 into.fill(&part.bin, part.arrived_at);
                 return true;
             }
-            Some(_) => {}
-            None => {
-                if reader.wait(&plan.wait) == Waited::Closed {
-                    return false;
-                }
-            }
+            continue;
+        }
+        if reader.wait(&plan.wait) == Waited::Closed {
+            return false;
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use super::Plan;
 use super::drill::{DrillStage, Pending};
-use super::host;
 use super::meter::Meter;
 use crate::error::Error;
 use crate::intents::{Action, Intent};
-use crate::rings::{Reader, Waited};
+use crate::rings::{Reader, WaitStrategy, Waited};
 use crate::time::SampleIndex;
+use std::time::Duration;
 
 /// What a sink is told of one bin.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,7 +49,6 @@ pub(crate) struct SinkThread {
     pub(crate) silences: u64,
     pub(crate) delivering: Meter,
     pub(crate) failures: Vec<Error>,
-    pub(crate) cpu_seconds: f64,
 }
 
 impl SinkThread {
@@ -67,17 +66,18 @@ impl SinkThread {
             overwritten: 0,
             silences: 0,
             delivering: Meter::new(),
-            cpu_seconds: 0.0,
         }
     }
 
     /// Delivers until the decoder is done.
     pub(crate) fn run(&mut self, plan: &Plan<'_>) {
         let Some(mut deliveries) = self.deliveries.take() else { return };
+        // Sinks have time: whoever acts is slower than any wake-up.
+        let wait = WaitStrategy { spins: 0, yields: 0, park: Some(Duration::from_nanos(plan.hold_ns / 4)) };
         let mut last = plan.clock.now();
         let mut is_silent = true;
         loop {
-            let waited = deliveries.wait(&plan.wait);
+            let waited = deliveries.wait(&wait);
             let now = plan.clock.now();
             if waited == Waited::Closed {
                 break;
@@ -97,7 +97,6 @@ impl SinkThread {
             }
         }
         self.overwritten = deliveries.overwritten();
-        self.cpu_seconds = host::thread_cpu_seconds();
     }
 
     fn hand(&mut self, delivery: &Delivery) {

@@ -121,77 +121,75 @@ pub fn run(
         let named = |name: &str| std::thread::Builder::new().name(name.to_string());
         if n_sinks > 0 {
             named("sinks").spawn_scoped(scope, move || {
-                let mut notes = Vec::new();
-                plan.enter("sinks", None, &mut notes, &mut || sinks.run(plan));
+                plan.enter("sinks", None, &mut || sinks.run(plan));
             })?;
         }
-        let mut inline = decodes_inline.then_some(&mut decoder);
+        let mut decoder = Some(&mut decoder);
         let mut handles = Vec::new();
         for worker in &mut workers {
-            let decoder = inline.take();
-            let mut decoder = decoder;
+            let mut decoder = if decodes_inline { decoder.take() } else { None };
             handles.push(named(&worker.name()).spawn_scoped(scope, move || {
-                let mut notes = Vec::new();
-                let name = worker.name();
-                plan.enter(&name, plan.core(worker.index), &mut notes, &mut || {
+                plan.enter(&worker.name(), plan.core(worker.index), &mut || {
                     worker.run(plan, decoder.as_deref_mut());
                     if let Some(decoder) = &mut decoder {
                         decoder.close();
                     }
-                });
-                notes
+                })
             })?);
         }
-        if !decodes_inline {
-            // The only use of `decoder` where no worker took it.
-            let decoder = &mut decoder;
+        if let Some(decoder) = decoder {
             handles.push(named("decoder").spawn_scoped(scope, move || {
-                let mut notes = Vec::new();
-                plan.enter("decoder", plan.core(plan.n_shards + 1), &mut notes, &mut || {
+                plan.enter("decoder", plan.core(plan.n_shards + 1), &mut || {
                     decoder.run(&mut part_readers, plan);
                     decoder.close();
-                });
-                notes
+                })
             })?);
         }
         let feeding = named("source").spawn_scoped(scope, move || {
-            let mut notes = Vec::new();
             let mut stop = Stop::End;
-            plan.enter("source", plan.core(plan.n_shards), &mut notes, &mut || {
+            let left = plan.enter("source", plan.core(plan.n_shards), &mut || {
                 stop = pacer.run(&mut **source, plan);
             });
-            (stop, notes)
+            (stop, left)
         })?;
-        let (stop, mut notes) = feeding.join().expect("the source thread doesn't panic");
-        for handle in handles {
-            notes.extend(handle.join().expect("the threads of a run don't panic"));
-        }
-        notes.dedup();
-        Ok(Ended { stop, notes })
+        let (stop, left) = feeding.join().expect("the source thread doesn't panic");
+        // While all threads' memory is still there.
+        let resident_mib = host::resident_mib();
+        let mut threads = vec![left];
+        threads.extend(
+            handles.into_iter().map(|handle| handle.join().expect("the threads of a run don't panic")),
+        );
+        Ok(Ended { stop, resident_mib, threads })
     })
     .map_err(|error| Error::output("threads", format!("the system starts no thread ({error})")))?;
 
-    let mut notes = ended.notes;
-    notes.sort();
-    notes.dedup();
     Ok(report::assemble(report::Parts {
         info: &info,
         plan: &plan,
-        stop: ended.stop,
-        notes,
+        ended,
         usage: usage.end(),
         pacer,
         workers,
         decoder,
         sinks,
         channels,
-        decodes_inline,
     }))
 }
 
-struct Ended {
+/// What the threads leave behind.
+pub(crate) struct Ended {
     stop: Stop,
-    notes: Vec<String>,
+    resident_mib: Option<f64>,
+    /// The source's first, then the shards', then the decoder's if it had one.
+    threads: Vec<ThreadEnd>,
+}
+
+/// What one of them leaves behind.
+pub(crate) struct ThreadEnd {
+    name: String,
+    cpu_seconds: f64,
+    /// What the system refused.
+    refused: Vec<String>,
 }
 
 /// What all threads of a run know.
@@ -245,15 +243,17 @@ impl<'a> Plan<'a> {
         (!cores.is_empty()).then(|| cores[n % cores.len()])
     }
 
-    /// Readies the calling thread and does its work. What the system refused enters `notes`.
-    fn enter(&self, name: &str, core: Option<usize>, notes: &mut Vec<String>, work: &mut dyn FnMut()) {
+    /// Readies the calling thread and does its work.
+    fn enter(&self, name: &str, core: Option<usize>, work: &mut dyn FnMut()) -> ThreadEnd {
+        let mut refused = Vec::new();
         if let Some(core) = core {
-            notes.extend(host::pin(core));
+            refused.extend(host::pin(core));
         }
         if self.live.realtime {
-            notes.extend(host::ask_for_realtime());
+            refused.extend(host::ask_for_realtime());
         }
         (self.around)(name, work);
+        ThreadEnd { name: name.to_string(), cpu_seconds: host::thread_cpu_seconds(), refused }
     }
 }
 

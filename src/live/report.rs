@@ -1,12 +1,12 @@
 //! What a run tells when it is over: where every frame went, and how long everything took.
 
-use super::Plan;
 use super::decoder::DecoderThread;
 use super::delivery::SinkThread;
 use super::host::Used;
 use super::meter::{Latency, Meter, Worst};
 use super::source::Pacer;
 use super::worker::Worker;
+use super::{Ended, Plan, ThreadEnd};
 use crate::block::StreamInfo;
 use crate::error::Error;
 use crate::pipeline::Ledger;
@@ -158,19 +158,17 @@ pub struct ThreadUse {
 pub(crate) struct Parts<'a> {
     pub(crate) info: &'a StreamInfo,
     pub(crate) plan: &'a Plan<'a>,
-    pub(crate) stop: Stop,
-    pub(crate) notes: Vec<String>,
+    pub(crate) ended: Ended,
     pub(crate) usage: Used,
     pub(crate) pacer: Pacer,
     pub(crate) workers: Vec<Worker>,
     pub(crate) decoder: DecoderThread,
     pub(crate) sinks: SinkThread,
     pub(crate) channels: Vec<Range<usize>>,
-    pub(crate) decodes_inline: bool,
 }
 
 pub(crate) fn assemble(parts: Parts<'_>) -> Report {
-    let Parts { info, plan, stop, mut notes, usage, pacer, workers, decoder, sinks, .. } = parts;
+    let Parts { info, plan, ended, usage, pacer, workers, decoder, sinks, .. } = parts;
     let merged = |meter: fn(&Worker) -> &Meter| {
         let mut all = Meter::new();
         workers.iter().for_each(|worker| all.add(meter(worker)));
@@ -204,19 +202,21 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Report {
         })
         .collect();
     let lost_here = |shard: &ShardReport| shard.ledger.lost_frames.saturating_sub(pacer.lost_frames);
-    let thread = |name: String, cpu: f64| ThreadUse { name, busy_share: cpu / usage.seconds.max(1e-9) };
-    let mut threads = vec![thread("source".to_string(), pacer.cpu_seconds)];
-    threads.extend(workers.iter().map(|worker| thread(worker.name(), worker.cpu_seconds)));
-    if !parts.decodes_inline {
-        threads.push(thread("decoder".to_string(), decoder.cpu_seconds));
-    }
+    let busy = |end: &ThreadEnd| ThreadUse {
+        name: end.name.clone(),
+        busy_share: end.cpu_seconds / usage.seconds.max(1e-9),
+    };
+    let threads = ended.threads.iter().map(busy).collect();
+    let mut notes: Vec<String> = ended.threads.iter().flat_map(|end| end.refused.iter().cloned()).collect();
+    notes.sort();
+    notes.dedup();
     notes.extend(sinks.failures.iter().map(|error| format!("a sink failed and was left out: {error}")));
     Report {
         synthetic: info.synthetic,
         n_channels: info.n_channels(),
         sample_rate_hz: info.sample_rate.hz(),
         level: plan.level.name(),
-        stop,
+        stop: ended.stop,
         seconds: usage.seconds,
         stream_seconds: pacer.end_frame as f64 / info.sample_rate.hz(),
         blocks_in: pacer.published_blocks,
@@ -250,7 +250,7 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Report {
         worst_stall,
         cores: usage.cores,
         threads,
-        resident_mib: pacer.resident_mib,
+        resident_mib: ended.resident_mib,
         notes,
     }
 }

@@ -1,9 +1,9 @@
 //! The source's thread: fills blocks in place, and publishes each when its last frame is due.
 
+use super::Plan;
 use super::clock::HostTime;
 use super::meter::Meter;
 use super::report::Stop;
-use super::{Plan, host};
 use crate::block::{Block, StreamInfo};
 use crate::rings::Writer;
 use crate::sources::{ReadOutcome, SampleSource};
@@ -33,8 +33,6 @@ pub(crate) struct Pacer {
     pub(crate) lateness: Meter,
     /// Blocks that were more than their own length late.
     pub(crate) late_blocks: u64,
-    pub(crate) cpu_seconds: f64,
-    pub(crate) resident_mib: Option<f64>,
     frame_ns: f64,
 }
 
@@ -49,8 +47,6 @@ impl Pacer {
             filling: Meter::new(),
             lateness: Meter::new(),
             late_blocks: 0,
-            cpu_seconds: 0.0,
-            resident_mib: None,
             frame_ns: 1e9 / info.sample_rate.hz(),
         }
     }
@@ -95,9 +91,6 @@ impl Pacer {
                 break Stop::Seconds;
             }
         };
-        // While all threads and their memory are still there.
-        self.resident_mib = host::resident_mib();
-        self.cpu_seconds = host::thread_cpu_seconds();
         stop
     }
 }

@@ -4,7 +4,6 @@ use super::Plan;
 use super::clock::HostTime;
 use super::decoder::{DecoderThread, Part};
 use super::drill::{DrillStage, Pending};
-use super::host;
 use super::meter::Meter;
 use super::source::Arrival;
 use crate::pipeline::{Event, Shard, Stage};
@@ -31,7 +30,6 @@ pub(crate) struct Worker {
     pub(crate) stages: [Meter; 2],
     /// Blocks that took longer to process than they last.
     pub(crate) slow_blocks: u64,
-    pub(crate) cpu_seconds: f64,
 }
 
 impl Worker {
@@ -56,7 +54,6 @@ impl Worker {
             through: Meter::new(),
             stages: [Meter::new(), Meter::new()],
             slow_blocks: 0,
-            cpu_seconds: 0.0,
         }
     }
 
@@ -71,7 +68,6 @@ impl Worker {
         }
         self.blocks_overwritten = self.blocks.overwritten();
         self.parts = None;
-        self.cpu_seconds = host::thread_cpu_seconds();
     }
 
     /// Takes one block, if one is there.
