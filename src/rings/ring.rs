@@ -342,7 +342,8 @@ impl<T> Slot<T> {
 
     /// The writer's, after `take`.
     fn fill(&self, number: u64) {
-        // A plain store: on EMPTY no reader changes it. Release: who holds it sees what was written.
+        // A plain store: on EMPTY no reader changes it. Release: who holds it sees what was written. The head, which
+        // readers look at first, says so too; this makes a slot right by itself.
         self.state.store((number + 1) << READERS_BITS, Ordering::Release);
     }
 
