@@ -4,10 +4,11 @@
 
 use crate::block::{BLOCK_FRAMES_MAX, Payload, StreamInfo, TILE_CHANNELS, Tile, n_tiles};
 use crate::config::{Config, Features};
-use crate::detect::{Crossed, CrossingDetector, power};
+use crate::detect::{Crossed, CrossingDetector, Operator, power};
 use crate::error::Error;
 use crate::filter::{CommonAverage, FilterBank};
 use crate::pipeline::{Event, Stage};
+use crate::simd::Level;
 use crate::time::SampleIndex;
 use std::ops::Range;
 
@@ -17,6 +18,7 @@ pub struct FrontEnd {
     kinds: Features,
     average: CommonAverage,
     bank: FilterBank,
+    operator: Operator,
     detector: CrossingDetector,
     /// Filled only where crossings are listed.
     crossed: Option<Crossed>,
@@ -50,12 +52,13 @@ impl FrontEnd {
         let refractory = front_end.refractory_frames(info.sample_rate);
         let guard = front_end.ring_guard_frames(info.sample_rate);
         let detector = CrossingDetector::new(n_channels, thresholds, refractory)
-            .with_ring_guard(front_end.ring_guard as f32, guard);
+            .with_ring_guard(front_end.detector.guard_share(front_end.ring_guard) as f32, guard);
         Ok(FrontEnd {
             n_channels,
             kinds: config.bins.features,
             average: CommonAverage::new(n_channels, front_end.car_group, &active),
             bank: FilterBank::new(&sections, n_tiles(n_channels)).settled(),
+            operator: Operator::new(front_end.detector, n_tiles(n_channels), Level::widest()),
             detector,
             crossed: None,
             tile: Tile::new(),
@@ -86,14 +89,16 @@ impl FrontEnd {
             on(Event::Done(Stage::Filter));
             on(Event::Filtered(&self.tile));
             if self.kinds.has_counts() || self.crossed.is_some() {
-                self.detector.process(&self.tile, &mut self.counts[index], self.crossed.as_mut());
+                let tile = self.operator.process(&self.tile);
+                self.detector.process(tile, &mut self.counts[index], self.crossed.as_mut());
             }
             if self.kinds.has_power() {
                 power::add_squares(&self.tile, &mut self.squares[index]);
             }
             if let Some(crossed) = &self.crossed {
                 for (frame, lane) in crossed.iter() {
-                    let at = SampleIndex(first.0 + frame as u64);
+                    // A stream's first frame crosses nothing, so this falls below no stream's start.
+                    let at = SampleIndex(first.0 + frame as u64 - self.operator.delay_frames());
                     on(Event::Crossing { channel: index * TILE_CHANNELS + lane, at });
                 }
             }
@@ -120,6 +125,7 @@ impl FrontEnd {
     /// Forgets the stream so far.
     pub(super) fn reset(&mut self) {
         self.bank.reset();
+        self.operator.reset();
         self.detector.reset();
         self.counts.fill([0.0; TILE_CHANNELS]);
         self.squares.fill([0.0; TILE_CHANNELS]);
