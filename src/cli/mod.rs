@@ -2,9 +2,11 @@
 
 mod bins;
 mod clock;
+mod compare;
 mod demo;
 mod detect;
 mod eval;
+mod hybrid;
 mod inspect;
 mod plot;
 mod progress;
@@ -72,6 +74,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Eval(eval::EvalArgs),
     Detect(detect::DetectArgs),
+    Hybrid(hybrid::HybridArgs),
     Completions(CompletionsArgs),
 }
 
@@ -84,6 +87,7 @@ impl Command {
             Command::Replay(args) => replay::run(args),
             Command::Eval(args) => eval::run(args),
             Command::Detect(args) => detect::run(args),
+            Command::Hybrid(args) => hybrid::run(args),
             Command::Completions(args) => {
                 let mut script = Vec::new();
                 clap_complete::generate(args.shell, &mut Cli::command(), "efference", &mut script);

@@ -7,7 +7,7 @@
 use crate::block::{TILE_CHANNELS, Tile, n_tiles};
 
 /// How noise is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum NoiseRule {
     /// `√mean(x²)`, over every frame. Spikes raise it.

@@ -23,7 +23,7 @@ use crate::simd::{Level, dispatch};
 use serde::{Deserialize, Serialize};
 
 /// In what a spike is looked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum DetectorKind {
     /// The signal itself: spikes that go down.
