@@ -26,7 +26,7 @@ const DETECTORS: [(&str, DetectorKind, NoiseRule); 4] = [
 /// False alarms a second and channel at which recalls are compared.
 const RATES: [f64; 2] = [1.0, 5.0];
 /// Multiples of a sweep: the usual one times 2^(k/8), or 2^(k/4) of NEO, which goes with the square.
-const STEPS: std::ops::RangeInclusive<i32> = -6..=20;
+const STEPS: std::ops::RangeInclusive<i32> = -10..=16;
 /// More different ratios than this have no column each.
 const SNR_COLUMNS_MAX: usize = 6;
 

@@ -67,14 +67,15 @@ impl DetectorKind {
     /// The threshold where none is asked, as a multiple of that noise.
     ///
     /// −4.5 for the signal itself is the field's habit. The others are those at which the simulator's noise without
-    /// spikes (synthetic) crosses as often as it does −4.5 × MAD of the signal itself, so that they compare.
+    /// spikes (synthetic; `sim:neuralink-n1` and `sim:blackrock-utah` with `empty=1,double=0,dead=0,drift_uv=0,`
+    /// `mains_uv=0`) crosses as often as it does −4.5 × MAD of the signal itself, so that they compare.
     pub fn usual_threshold(self, noise: NoiseRule) -> f64 {
         match (self, noise) {
             (DetectorKind::Negative, _) => -4.5,
-            (DetectorKind::Absolute, NoiseRule::Rms | NoiseRule::Mad) => -4.7,
-            (DetectorKind::Absolute, NoiseRule::Mean) => -5.9,
-            (DetectorKind::Neo, NoiseRule::Rms) => -10.0,
-            (DetectorKind::Neo, NoiseRule::Mad) => -20.0,
+            (DetectorKind::Absolute, NoiseRule::Rms | NoiseRule::Mad) => -4.6,
+            (DetectorKind::Absolute, NoiseRule::Mean) => -5.8,
+            (DetectorKind::Neo, NoiseRule::Rms) => -9.5,
+            (DetectorKind::Neo, NoiseRule::Mad) => -14.5,
             (DetectorKind::Neo, NoiseRule::Mean) => -15.0,
         }
     }
