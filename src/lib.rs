@@ -48,5 +48,7 @@ pub mod model;
 pub mod score;
 pub mod train;
 
+pub mod hybrid;
+
 pub use error::{Error, ErrorKind};
 pub use time::{SampleIndex, SampleRate};

@@ -202,10 +202,10 @@ fn noise(n: usize, seed: u64) -> Vec<i16> {
     (0..n).map(sample).collect()
 }
 
-fn settings(car_group: usize, notch: bool, features: &str, width_ms: f64) -> String {
+fn settings(detector: &str, car_group: usize, notch: bool, features: &str, width_ms: f64) -> String {
     let notch = if notch { 50 } else { 0 };
     format!(
-        "[front_end]\ncar_group = {car_group}\nnotch_hz = {notch}\nrefractory_ms = 1.0\n\
+        "[front_end]\ndetector = \"{detector}\"\ncar_group = {car_group}\nnotch_hz = {notch}\nrefractory_ms = 1.0\n\
          [bins]\nwidth_ms = {width_ms}\nfeatures = \"{features}\""
     )
 }
@@ -257,9 +257,10 @@ proptest! {
         lengths in lengths(),
         car in prop_oneof![Just(0_usize), Just(16), Just(64), Just(96), Just(128)],
         order in 1_usize..5,
+        detector in prop::sample::select(vec!["negative", "absolute", "neo"]),
         seed in 0_u64..1000,
     ) {
-        let settings = settings(car, seed % 2 == 0, "counts-and-power", 3.1).replace("notch_hz", &format!("order = {order}\nnotch_hz"));
+        let settings = settings(detector, car, seed % 2 == 0, "counts-and-power", 3.1).replace("notch_hz", &format!("order = {order}\nnotch_hz"));
         let samples = Payload::Int16(noise(400 * n_channels, seed));
         let rig = Rig::new(info(StreamKind::Broadband, n_channels, 20_000.0), &settings, samples);
         let whole = rig.run(&[BLOCK_FRAMES_MAX], |_| false);
@@ -277,6 +278,7 @@ proptest! {
         n_channels in prop::sample::select(vec![1, 5, TILE_CHANNELS, 70]),
         car_group in prop::sample::select(vec![0, 16, 64]),
         features in prop::sample::select(vec!["counts", "power", "counts-and-power"]),
+        detector in prop::sample::select(vec!["negative", "absolute", "neo"]),
         (notch, floats) in any::<(bool, bool)>(),
         (hz, width_ms) in prop::sample::select(vec![(19_531.0, 20.0), (30_000.0, 5.0), (24_414.062_5, 3.3)]),
     ) {
@@ -286,7 +288,7 @@ proptest! {
             true => Payload::Float32(samples.into_iter().map(|sample| f32::from(sample) * 1.01).collect()),
         };
         let info = info(StreamKind::Broadband, n_channels, hz);
-        let rig = Rig::new(info, &settings(car_group, notch, features, width_ms), samples);
+        let rig = Rig::new(info, &settings(detector, car_group, notch, features, width_ms), samples);
         let whole = rig.run(WHOLE, |_| false);
         prop_assert!(whole.bins.len() >= 3 && whole.intents.len() == whole.bins.len());
         prop_assert!(!whole.crossings.is_empty() || car_group > 0 || n_channels == 1);
@@ -320,7 +322,7 @@ proptest! {
         let rig = match broadband {
             true => Rig::new(
                 info(StreamKind::Broadband, n_channels, 19_531.0),
-                &settings(0, false, "counts-and-power", 3.0),
+                &settings("negative", 0, false, "counts-and-power", 3.0),
                 Payload::Int16(noise(2000 * n_channels, 1)),
             ),
             false => Rig::new(
@@ -358,10 +360,11 @@ proptest! {
         bits in prop::collection::vec(any::<u32>(), 5 * 400),
         features in prop::sample::select(vec!["counts", "power", "counts-and-power"]),
         car_group in prop::sample::select(vec![0, 5]),
+        detector in prop::sample::select(vec!["negative", "neo"]),
     ) {
         let samples = Payload::Float32(bits.into_iter().map(f32::from_bits).collect());
         let info = info(StreamKind::Broadband, 5, 20_000.0);
-        let rig = Rig::new(info, &settings(car_group, true, features, 2.0), samples);
+        let rig = Rig::new(info, &settings(detector, car_group, true, features, 2.0), samples);
         let told = rig.run(WHOLE, |_| false);
         prop_assert_eq!(told.intents.len(), 10);
         for intent in &told.intents {
@@ -383,7 +386,8 @@ fn silence_rails_and_jumps_between_them_say_numbers() {
             let frames = pattern.iter().cycle().take(3000);
             let samples = frames.flat_map(|&sample| std::iter::repeat_n(sample, n_channels)).collect();
             let info = info(StreamKind::Broadband, n_channels, 30_000.0);
-            let rig = Rig::new(info, &settings(64, true, features, 10.0), Payload::Int16(samples));
+            let rig =
+                Rig::new(info, &settings("negative", 64, true, features, 10.0), Payload::Int16(samples));
             let told = rig.run(WHOLE, |_| false);
             assert_eq!(told.intents.len(), 10);
             assert!(told.intents.iter().all(is_finite), "{pattern:?}, {features}: {:?}", told.intents);
@@ -414,7 +418,7 @@ fn a_bin_with_losses_counts_what_a_whole_one_would() {
 fn power_of_a_bin_with_losses_is_that_of_what_came() {
     let rig = Rig::new(
         info(StreamKind::Broadband, 4, 30_000.0),
-        &settings(0, false, "power", 10.0),
+        &settings("negative", 0, false, "power", 10.0),
         Payload::Int16(noise(4 * 3000, 5)),
     );
     let (whole, holed) = (rig.run(WHOLE, |_| false), rig.run(WHOLE, |frame| (1350..1500).contains(&frame)));
@@ -478,7 +482,7 @@ fn a_segment_knows_nothing_of_the_one_before() {
         (StreamKind::Counts, Payload::Counts((0..6 * 1200).map(|i| (i * i % 11) as u16).collect())),
     ] {
         let settings = match kind {
-            StreamKind::Broadband => settings(6, true, "counts-and-power", 10.0),
+            StreamKind::Broadband => settings("negative", 6, true, "counts-and-power", 10.0),
             StreamKind::Counts => "[bins]\nwidth_ms = 10".to_string(),
         };
         let rig = Rig::new(info(kind, 6, 30_000.0), &settings, samples);

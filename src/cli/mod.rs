@@ -2,9 +2,11 @@
 
 mod bins;
 mod clock;
+mod compare;
 mod demo;
 mod detect;
 mod eval;
+mod hybrid;
 mod inspect;
 mod live;
 mod plot;
@@ -77,6 +79,7 @@ enum Command {
     Run(live::RunArgs),
     Eval(eval::EvalArgs),
     Detect(detect::DetectArgs),
+    Hybrid(hybrid::HybridArgs),
     Completions(CompletionsArgs),
 }
 
@@ -90,6 +93,7 @@ impl Command {
             Command::Run(args) => live::run(args),
             Command::Eval(args) => eval::run(args),
             Command::Detect(args) => detect::run(args),
+            Command::Hybrid(args) => hybrid::run(args),
             Command::Completions(args) => {
                 let mut script = Vec::new();
                 clap_complete::generate(args.shell, &mut Cli::command(), "efference", &mut script);

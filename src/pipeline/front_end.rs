@@ -5,7 +5,7 @@
 
 use crate::block::{BLOCK_FRAMES_MAX, Payload, StreamInfo, TILE_CHANNELS, Tile, n_tiles};
 use crate::config::{Config, Features};
-use crate::detect::{Crossed, CrossingDetector};
+use crate::detect::{Crossed, CrossingDetector, Operator};
 use crate::error::Error;
 use crate::filter::{CommonAverage, FilterBank, Found};
 use crate::pipeline::{Calibration, Event, Stage};
@@ -22,6 +22,7 @@ pub struct FrontEnd {
     kinds: Features,
     average: CommonAverage,
     bank: FilterBank,
+    operator: Operator,
     detector: CrossingDetector,
     /// Filled only where crossings are listed.
     crossed: Option<Crossed>,
@@ -64,14 +65,16 @@ impl FrontEnd {
         let refractory = front_end.refractory_frames(info.sample_rate);
         let guard = front_end.ring_guard_frames(info.sample_rate);
         let own = channels_of(&tiles, n_channels);
+        let share = front_end.detector.guard_share(front_end.ring_guard) as f32;
         let detector = CrossingDetector::new(own.len(), &thresholds[own.clone()], refractory)
-            .with_ring_guard(front_end.ring_guard as f32, guard)
+            .with_ring_guard(share, guard)
             .at_level(level);
         Ok(FrontEnd {
             n_channels: own.len(),
             kinds: config.bins.features,
             average: CommonAverage::new(n_channels, front_end.car_group, &active).at_level(level),
             bank: FilterBank::new(&sections, tiles.len()).settled().at_level(level),
+            operator: Operator::new(front_end.detector, tiles.len(), level),
             detector,
             crossed: None,
             is_frozen: false,
@@ -117,7 +120,8 @@ impl FrontEnd {
             self.detect(own);
             if let Some(crossed) = &self.crossed {
                 for (frame, lane) in crossed.iter() {
-                    let at = SampleIndex(first.0 + frame as u64);
+                    // A stream's first frame crosses nothing, so this falls below no stream's start.
+                    let at = SampleIndex(first.0 + frame as u64 - self.operator.delay_frames());
                     on(Event::Crossing { channel: index * TILE_CHANNELS + lane, at });
                 }
             }
@@ -150,7 +154,11 @@ impl FrontEnd {
         if self.kinds.has_counts() || self.crossed.is_some() {
             self.tile.index = own;
             let counts = &mut self.counts[own];
-            self.detector.process_found(&self.tile, &self.found.lowest, counts, self.crossed.as_mut());
+            if self.operator.is_identity() {
+                self.detector.process_found(&self.tile, &self.found.lowest, counts, self.crossed.as_mut());
+            } else {
+                self.detector.process(self.operator.process(&self.tile), counts, self.crossed.as_mut());
+            }
             self.tile.index += self.tiles.start;
         }
     }
@@ -174,6 +182,7 @@ impl FrontEnd {
     /// Forgets the stream so far.
     pub(super) fn reset(&mut self) {
         self.bank.reset();
+        self.operator.reset();
         self.detector.reset();
         self.counts.fill([0.0; TILE_CHANNELS]);
         self.squares.fill([0.0; TILE_CHANNELS]);

@@ -62,7 +62,7 @@ pub enum Event<'a> {
     Crossing {
         /// Which channel.
         channel: usize,
-        /// At which frame.
+        /// At which frame; NEO, which needs the one after, counts it in that one's bin.
         at: SampleIndex,
     },
     /// A bin is complete.

@@ -1,15 +1,17 @@
 //! The noise of a recording's channels, for the thresholds.
 
-use crate::block::{Block, Payload, StreamInfo, StreamKind};
+use crate::block::{Block, Payload, StreamInfo, StreamKind, n_tiles};
 use crate::config::Config;
-use crate::detect::NoiseEstimator;
+use crate::detect::{NoiseEstimator, Operator};
 use crate::error::Error;
 use crate::pipeline::{Calibration, Event, Pipeline};
+use crate::simd::Level;
 use crate::sources::{ReadOutcome, SampleSource};
 use crate::time::SampleIndex;
 
-/// Calibrates the front end to a broadband stream. Thresholds: the noise of each channel in the first seconds from frame `from` on, times
-/// the threshold's multiple; −∞ (never crossed) for channels whose samples never change. Empty for a stream of
+/// Calibrates the front end to a broadband stream. Thresholds: the noise of each channel, measured on what the
+/// detector looks at, in the first seconds from frame `from` on, times the threshold's multiple; −∞ (never
+/// crossed) for channels whose samples never change. Empty for a stream of
 /// counts. Reads `source` from where it stands, its beginning.
 ///
 /// # Errors
@@ -35,14 +37,21 @@ pub fn calibrate(
     }
     let mut pipeline = Pipeline::from_config(config, &info, &Calibration::unknown(info.n_channels()), None)?;
     let mut noise = NoiseEstimator::new(info.n_channels(), config.front_end.noise, frames);
+    let mut operator = Operator::new(config.front_end.detector, n_tiles(info.n_channels()), Level::widest());
     let mut changes = Changes::new(info.n_channels());
     let mut block = source.new_block();
     while block.end_sample().0 < settled.0 + asked && source.read(&mut block)? == ReadOutcome::Block {
         changes.observe(&block);
         let use_it = block.header.first_sample >= settled;
+        if block.header.starts_segment {
+            operator.reset();
+        }
         pipeline.process(&block, |event| {
-            if let (Event::Filtered(tile), true) = (event, use_it) {
-                noise.observe(tile);
+            if let Event::Filtered(tile) = event {
+                let tile = operator.process(tile);
+                if use_it {
+                    noise.observe(tile);
+                }
             }
         });
     }
