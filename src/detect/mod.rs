@@ -1,12 +1,17 @@
 //! Spike band to events: noise, thresholds crossed, power.
 //!
 //! In: filtered [`Tile`](crate::block::Tile)s in microvolt. Out: noise per channel once, for the thresholds
-//! ([`noise`]); counts of threshold crossings per lane ([`crossings`]); sums of squares per lane ([`power`]).
+//! ([`noise`]), and from then on as it
+//! drifts ([`adaptive`]); counts of threshold crossings per lane ([`crossings`]); sums of squares per lane ([`power`]).
 //! Every kernel gives the same bits however the stream is cut into blocks.
 
+pub mod adaptive;
 pub mod crossings;
 pub mod noise;
 pub mod power;
+pub mod stride;
 
+pub use adaptive::RunningNoise;
 pub use crossings::{Crossed, CrossingDetector};
 pub use noise::{NoiseEstimator, NoiseRule};
+pub use stride::Stride;
