@@ -102,5 +102,14 @@ class Lab:
         return words.replace(str(self.data), "$EFFERENCE_DATA").replace(str(self.scratch), "/tmp")
 
 
+def built_bench(name):
+    """The path of a bench's program, built."""
+    command = ["cargo", "bench", "--bench", name, "--no-run", "--quiet", "--message-format=json"]
+    built = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    # Cargo builds the project's binary along with a bench.
+    targets = [message for message in map(json.loads, built.splitlines()) if message.get("executable")]
+    return next(message["executable"] for message in targets if message["target"]["name"] == name)
+
+
 def say(text):
     print(text, file=sys.stderr, flush=True)
