@@ -4,8 +4,8 @@
 In: nothing; seconds of 16-bit noise with spikes (synthetic), made here. Out: one line of JSON. `samples_per_second` is
 the fastest of all settings tried, in time that the process had a core (by the clock where it has two jobs):
 
-- `fast`: as little work as SpikeInterface can be asked for and still do the same: the filter runs forward only, with two
-  sections and short margins, in float32; the reference is the average of all channels; peaks are found within 0.5 ms;
+- `fast`: as little work as SpikeInterface can be asked for and still do the same: the filter runs forward only, with
+  two sections and short margins, in float32; the reference is the average of all channels; peaks within 0.5 ms;
 - `grouped`: the same with averages of groups of 64, which is what `efference` is measured with;
 - `usual`: what the functions do when told nothing: forward and backward, order 5, medians, peaks within 1 ms.
 

@@ -82,6 +82,11 @@ class Lab:
             raise Absent(f"{path} is absent; EFFERENCE_DATA names the folder of recordings")
         return self.data / path
 
+    def command(self, name):
+        """Raises `Absent` if the binary has no command of that name."""
+        if subprocess.run([self.binary, name, "--help"], capture_output=True).returncode != 0:
+            raise Absent(f"`efference {name}` isn't there")
+
     def run(self, *arguments):
         """What `efference … --json` prints, read.
 
