@@ -224,10 +224,10 @@ fn fill_run(
     let mut state = run.state;
     let width = width.min(LANES);
     for ((key, shared), frame) in keys.iter().zip(shared).zip(out.chunks_mut(stride)) {
-        let white = noise(step(&mut state, *key));
         let mut samples = [0i16; LANES];
         for l in 0..LANES {
-            let value = white[l] * run.white[l] + shared * run.coupling[l];
+            let white = noise(step(&mut state[l], *key));
+            let value = white * run.white[l] + shared * run.coupling[l];
             samples[l] = round(rails.hold(value)) as i16;
         }
         match frame[..width].first_chunk_mut::<LANES>() {
@@ -316,12 +316,12 @@ fn advance_run(
     keys: &[u32],
 ) {
     for (frame, (key, mains)) in keys.iter().zip(mains).enumerate() {
-        let common = noise(step(&mut run.common, *key));
-        let drive = noise(step(&mut run.drift, *key));
         for l in 0..LANES {
-            run.once[l] = run.once[l] * pole + drive[l];
+            let common = noise(step(&mut run.common[l], *key));
+            let drive = noise(step(&mut run.drift[l], *key));
+            run.once[l] = run.once[l] * pole + drive;
             run.twice[l] = run.twice[l] * pole + run.once[l];
-            run.traces[l][frame] = common[l] * common_uv + run.twice[l] * gain + mains;
+            run.traces[l][frame] = common * common_uv + run.twice[l] * gain + mains;
         }
     }
 }
