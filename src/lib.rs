@@ -42,6 +42,7 @@ pub mod pipeline;
 
 pub mod model;
 pub mod score;
+pub mod spectrum;
 pub mod train;
 
 pub use error::{Error, ErrorKind};
