@@ -3,6 +3,8 @@
 //! In: the density of one channel, in unit²/Hz. Out: RMS in that unit, densities, an exponent. The floor is a
 //! median over bins, which lines and a few rhythms don't raise.
 
+use super::quantile;
+
 /// The level of noise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 pub struct NoiseFloor {
@@ -10,6 +12,9 @@ pub struct NoiseFloor {
     pub density: f64,
     /// Of white noise of that density in the band, RMS in the stream's unit.
     pub rms: f64,
+    /// The density under which a tenth of the band lies, smoothed, unit²/Hz. Spikes, whose power mostly lies below
+    /// 3 kHz, raise it less than the median: it tells a noisy electrode from one that hears much.
+    pub low_density: f64,
 }
 
 /// Power between two frequencies.
@@ -37,9 +42,14 @@ pub fn floor_band_hz(rate_hz: f64) -> (f64, f64) {
 
 /// The floor of `density`, bins of `resolution_hz` that are means of `n_segments`, within `band_hz`.
 pub fn noise_floor(density: &[f32], resolution_hz: f64, n_segments: u64, band_hz: (f64, f64)) -> NoiseFloor {
-    let inside = bins(density, resolution_hz, band_hz.0, band_hz.1);
-    let median = median_density(inside.map(|(_, x)| x), n_segments);
-    NoiseFloor { density: median, rms: (median * (band_hz.1 - band_hz.0)).sqrt() }
+    let inside = || bins(density, resolution_hz, band_hz.0, band_hz.1).map(|(_, x)| x);
+    let median = median_density(inside(), n_segments);
+    let inside: Vec<f64> = inside().map(f64::from).collect();
+    // Single bins stray the more, the fewer segments there were; means of neighbours hardly do.
+    let group = inside.len().div_ceil(LOW_GROUPS).max(1);
+    let means = inside.chunks(group).map(|bins| bins.iter().sum::<f64>() / bins.len() as f64);
+    let low = quantile(means.collect(), LOW_SHARE).unwrap_or_default();
+    NoiseFloor { density: median, rms: (median * (band_hz.1 - band_hz.0)).sqrt(), low_density: low }
 }
 
 /// The bands that lie below half the sample rate, that of spikes cut there.
@@ -108,6 +118,8 @@ const SPIKE_BAND: (&str, f64, f64) = ("spikes", 300.0, 5000.0);
 /// A stream that ends below this has no spikes to speak of.
 const SPIKE_NYQUIST_MIN_HZ: f64 = 1000.0;
 const FLOOR_SHARE_MAX: f64 = 0.9;
+const LOW_SHARE: f64 = 0.1;
+const LOW_GROUPS: usize = 48;
 /// Under the mains.
 const SLOPE_HZ: (f64, f64) = (2.0, 40.0);
 const SLOPE_BINS_MIN: usize = 8;
@@ -121,6 +133,7 @@ mod tests {
         let density = vec![4.0_f32; 15_001];
         let floor = noise_floor(&density, 1.0, 100_000, floor_band_hz(30_000.0));
         assert!((floor.density - 4.0).abs() < 1e-3 && (floor.rms - (4.0 * 4700.0_f64).sqrt()).abs() < 0.01);
+        assert_eq!(floor.low_density, 4.0);
         let found = bands(&density, 1.0);
         assert_eq!(found.len(), 7);
         for band in found {

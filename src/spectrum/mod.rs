@@ -174,7 +174,7 @@ pub enum Flag {
     /// Samples pile up at one value at the end of their range, as they do where a converter can't go further.
     #[serde(rename = "clipped?")]
     Clipped,
-    /// Its floor is three times the median of all channels' or more.
+    /// Under its spikes it has three times the noise of the median channel or more.
     #[serde(rename = "noisy")]
     Noisy,
     /// Lines of 50 or 60 Hz are present.
@@ -220,13 +220,14 @@ impl Spectrum {
         (fifty + sixty > 0).then_some(if fifty >= sixty { 50.0 } else { 60.0 })
     }
 
-    /// The channels that aren't flat, worst first: those that may be clipped, then by noise floor and mains, both
-    /// against the median noise floor. Indices into `channels`.
+    /// The channels that aren't flat, worst first: those that may be clipped, then by mains and the noise that
+    /// stands under the spikes, together as RMS. Indices into `channels`.
     pub fn worst(&self) -> Vec<usize> {
         let mut worst = self.live();
         let trouble = |i: usize| {
             let channel = &self.channels[i];
-            (channel.has(Flag::Clipped), channel.noise.rms.hypot(channel.mains.rms))
+            let noise = (channel.noise.low_density * (self.floor_band_hz.1 - self.floor_band_hz.0)).sqrt();
+            (channel.has(Flag::Clipped), noise.hypot(channel.mains.rms))
         };
         worst.sort_by(|&a, &b| {
             let ((clipped_a, a), (clipped_b, b)) = (trouble(a), trouble(b));
@@ -239,9 +240,9 @@ impl Spectrum {
 /// Adds the flags that the spectra tell of.
 fn flag(channels: &mut [ChannelSpectrum]) {
     let live = channels.iter().filter(|channel| !channel.has(Flag::Flat));
-    let median = quantile(live.map(|channel| channel.noise.rms).collect(), 0.5).unwrap_or_default();
+    let median = quantile(live.map(|channel| channel.noise.low_density).collect(), 0.5).unwrap_or_default();
     for channel in channels.iter_mut().filter(|channel| !channel.has(Flag::Flat)) {
-        if channel.noise.rms >= NOISY_MIN * median {
+        if channel.noise.low_density >= NOISY_MIN.powi(2) * median {
             channel.flags.push(Flag::Noisy);
         }
         if channel.mains.fundamental_hz.is_some() {
@@ -250,7 +251,7 @@ fn flag(channels: &mut [ChannelSpectrum]) {
     }
 }
 
-/// Times the median. Electrodes of one array differ by a factor of two as a rule.
+/// Times the median, in amplitude. Electrodes of one array differ by a factor of two as a rule.
 const NOISY_MIN: f64 = 3.0;
 
 #[cfg(test)]
