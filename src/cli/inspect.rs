@@ -20,8 +20,8 @@ use efference::recording::About;
 
 --spectrum computes Welch's power spectral density of each channel (Hann window of a second, half overlapping) and
 from it the mains' lines, the noise floor, and the power in the bands of physiology. Flags: `flat` (no sample
-differs), `clipped?` (samples pile up at an end of their range), `noisy` (under its spikes,
-3 times the noise of the median channel or more), `mains` (50 or 60 Hz, or two of their harmonics, stand higher than chance would have it).")]
+differs), `clipped?` (samples pile up at an end of their range), `noisy` (under its spikes, 3 times the noise of the
+median channel or more), `mains` (50 or 60 Hz, or two of their harmonics, stand higher than chance would have it).")]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     source: SourceArgs,

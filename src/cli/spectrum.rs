@@ -274,7 +274,7 @@ impl Report<'_> {
         let (density_unit, density_scale) = density_unit(unit);
         let troubled = worst.iter().any(|&i| !self.spectrum.channels[i].flags.is_empty());
         let mut table = table::of(&[
-            if troubled { "worst channels" } else { "most noise" },
+            if troubled { "worst channels" } else { "loudest" },
             &format!("noise floor, {unit} RMS"),
             &format!("under spikes, {density_unit}"),
             &format!("mains, {unit} RMS"),

@@ -74,8 +74,8 @@ fn line(density: &[f32], resolution_hz: f64, n_segments: u64, hz: f64, least_db:
     Line { hz, over_floor_db, rms: power.max(0.0).sqrt(), present: over_floor_db >= least_db && power > 0.0 }
 }
 
-/// How many times its mean the mean of `n_segments` periodograms of noise exceeds in one bin of
-/// 1 / [`CHANCE`] at most: exp(−n (x − 1 − ln x)) bounds the tail (Chernoff).
+/// How many times its mean the mean of `n_segments` periodograms of noise exceeds with a probability of [`CHANCE`]
+/// at most: exp(−n (x − 1 − ln x)) bounds the tail (Chernoff).
 fn over_chance(n_segments: u64) -> f64 {
     let wanted = -CHANCE.ln() / n_segments.max(1) as f64;
     let (mut low, mut high) = (1.0_f64, 2.0 * wanted + 4.0);

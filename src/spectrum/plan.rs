@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn bins_are_a_hertz_apart_or_less_where_the_stretch_is_long_enough() {
-        for rate_hz in [250.0, 1000.0, 2000.0, 19_531.0, 20_000.0, 24_414.0625, 30_000.0, 1e6] {
+        for rate_hz in [250.0, 1000.0, 2000.0, 19_531.0, 20_000.0, 24_414.062_5, 30_000.0, 1e6] {
             let plan = plan(4, rate_hz, (rate_hz * 3.0) as u64);
             let resolution = rate_hz / plan.segment_frames as f64;
             assert!(!plan.shortened && (0.93..=1.0).contains(&resolution), "{rate_hz} Hz: {resolution}");

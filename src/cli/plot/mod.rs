@@ -88,7 +88,7 @@ pub(crate) fn spectrum(
     across: &Across,
 ) -> Result<PendingFile, Error> {
     let picture = spectrum::SpectrumPicture::new(title, spectrum, across);
-    draw(into, spectrum::HEIGHT, |area| picture.paint(area), |area| picture.paint(area))
+    draw(into, picture.height(), |area| picture.paint(area), |area| picture.paint(area))
 }
 
 /// Draws a picture `height` pixels high with whichever of the two (the same painter twice) the path's ending

@@ -24,11 +24,20 @@ impl<'a> SpectrumPicture<'a> {
         SpectrumPicture { title, spectrum, across }
     }
 
+    /// Of the picture, in pixels.
+    pub(super) fn height(&self) -> u32 {
+        let channels = if self.spectrum.channels.len() == 1 { 0 } else { CHANNELS_HEIGHT };
+        TITLE_HEIGHT + DENSITIES_HEIGHT + channels
+    }
+
     pub(super) fn paint<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> Painted
     where
         DB::ErrorType: 'static,
     {
         let area = area.margin(8, 0, 0, 0).titled(self.title, text(title_size(self.title)))?;
+        if self.spectrum.channels.len() == 1 {
+            return self.paint_densities(&area);
+        }
         let (densities, channels) = area.split_vertically(DENSITIES_HEIGHT);
         self.paint_densities(&densities)?;
         self.paint_channels(&channels)
@@ -73,7 +82,7 @@ impl<'a> SpectrumPicture<'a> {
             let flags = if flags.is_empty() { String::new() } else { format!(" ({})", flags.join(", ")) };
             let rank = match (channels.len(), nth) {
                 (1, _) => "channel",
-                (_, 0) if channel.flags.is_empty() => "most noise",
+                (_, 0) if channel.flags.is_empty() => "loudest",
                 (_, 0) => "worst",
                 _ => "next",
             };
@@ -309,9 +318,9 @@ fn short(name: &str) -> String {
     }
 }
 
-/// Of the picture, in pixels.
-pub(super) const HEIGHT: u32 = 900;
+const TITLE_HEIGHT: u32 = 40;
 const DENSITIES_HEIGHT: u32 = 560;
+const CHANNELS_HEIGHT: u32 = 300;
 /// Half of an axis's last label reaches past the axis.
 const MARGIN_RIGHT: u32 = 24;
 /// Times the least value, for the row of flat channels.
