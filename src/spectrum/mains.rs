@@ -30,7 +30,7 @@ pub struct Line {
 }
 
 /// Looks for lines in `density`, bins of `resolution_hz` that are means of `n_segments`.
-pub fn find(density: &[f32], resolution_hz: f64, n_segments: u64) -> Mains {
+pub fn find_mains(density: &[f32], resolution_hz: f64, n_segments: u64) -> Mains {
     if resolution_hz > RESOLUTION_MAX_HZ {
         return Mains::default();
     }
@@ -130,7 +130,7 @@ mod tests {
     fn the_fundamental_and_the_amplitude_of_each_line_are_found() {
         for (fundamental, other) in [(50.0, 60.0), (60.0, 50.0)] {
             let lines = [(fundamental, 20.0), (3.0 * fundamental, 5.0)];
-            let mains = find(&density(&lines), 1.0, 19);
+            let mains = find_mains(&density(&lines), 1.0, 19);
             assert_eq!(mains.fundamental_hz, Some(fundamental));
             assert!((mains.rms - 425.0_f64.sqrt()).abs() < 0.3, "{}", mains.rms);
             for (hz, rms) in lines {
@@ -144,17 +144,17 @@ mod tests {
     #[test]
     fn a_line_elsewhere_or_one_harmonic_alone_is_no_mains() {
         for lines in [&[][..], &[(97.0, 50.0)], &[(300.0, 50.0)], &[(250.0, 50.0)]] {
-            let mains = find(&density(lines), 1.0, 19);
+            let mains = find_mains(&density(lines), 1.0, 19);
             assert_eq!((mains.fundamental_hz, mains.rms), (None, 0.0), "{lines:?}");
         }
-        assert_eq!(find(&density(&[(100.0, 9.0), (150.0, 9.0)]), 1.0, 19).fundamental_hz, Some(50.0));
+        assert_eq!(find_mains(&density(&[(100.0, 9.0), (150.0, 9.0)]), 1.0, 19).fundamental_hz, Some(50.0));
     }
 
     #[test]
     fn silence_and_coarse_bins_have_no_lines() {
-        assert_eq!(find(&[0.0; 2000], 1.0, 19).fundamental_hz, None);
-        assert!(find(&density(&[(50.0, 20.0)]), 3.0, 19).lines.is_empty());
-        assert!(find(&density(&[])[..40], 1.0, 19).lines.is_empty(), "no 50 Hz below 40 Hz");
+        assert_eq!(find_mains(&[0.0; 2000], 1.0, 19).fundamental_hz, None);
+        assert!(find_mains(&density(&[(50.0, 20.0)]), 3.0, 19).lines.is_empty());
+        assert!(find_mains(&density(&[])[..40], 1.0, 19).lines.is_empty(), "no 50 Hz below 40 Hz");
     }
 
     /// Of one periodogram the tail is exp(−x) itself; a mean of many hardly strays.

@@ -15,7 +15,7 @@ mod welch;
 
 pub use across::{Across, quantile};
 pub use floor::{Band, NoiseFloor, bands, floor_band_hz, noise_floor, slope};
-pub use mains::{Line, Mains, find};
+pub use mains::{Line, Mains, find_mains};
 pub use plan::{FRAMES_MIN, Plan, SPECTRUM_CHANNELS_MAX};
 pub use welch::{Densities, Welch};
 
@@ -106,7 +106,7 @@ impl Collector {
                     channel,
                     name: self.info.channels[channel].clone(),
                     noise: noise_floor(density, resolution_hz, n_segments, floor_band_hz),
-                    mains: find(density, resolution_hz, n_segments),
+                    mains: find_mains(density, resolution_hz, n_segments),
                     bands: bands(density, resolution_hz),
                     slope: slope(density, resolution_hz),
                     flags: extremes.flags(),
