@@ -7,7 +7,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use efference::block::{Block, Payload, StreamInfo, StreamKind};
 use efference::config::{Config, NormaliserKind};
 use efference::decode::{Decoder, LinearDecoder, Normaliser, Output, Weights};
-use efference::pipeline::Pipeline;
+use efference::pipeline::{Calibration, Pipeline};
 use efference::{SampleIndex, SampleRate};
 use std::hint::black_box;
 
@@ -30,9 +30,9 @@ fn broadband(criterion: &mut Criterion) {
         let config = Config::parse(&text, "bench").expect("legal settings");
         let info = info(StreamKind::Broadband, n_channels, 20_000.0);
         let decoder = wiener(config.bins.features.width(n_channels));
-        let thresholds = vec![-60.0; n_channels];
+        let calibration = Calibration::of_thresholds(vec![-60.0; n_channels]);
         let mut pipeline =
-            Pipeline::from_config(&config, &info, &thresholds, Some(decoder)).expect("legal settings");
+            Pipeline::from_config(&config, &info, &calibration, Some(decoder)).expect("legal settings");
         group.bench_function(name, |b| b.iter(|| process_next(&mut pipeline, &mut block, n_frames)));
     }
     group.finish();
@@ -49,8 +49,8 @@ fn decoding(criterion: &mut Criterion) {
         let info = info(StreamKind::Counts, n_channels, 50.0);
         let config = Config::parse("[bins]\nwidth_ms = 20", "bench").expect("legal settings");
         for (name, decoder) in [("wiener", wiener(n_channels)), ("kalman", kalman(n_channels))] {
-            let mut pipeline =
-                Pipeline::from_config(&config, &info, &[], Some(decoder)).expect("legal settings");
+            let mut pipeline = Pipeline::from_config(&config, &info, &Calibration::default(), Some(decoder))
+                .expect("legal settings");
             group.bench_function(BenchmarkId::new(name, n_channels), |b| {
                 b.iter(|| process_next(&mut pipeline, &mut block, 1));
             });

@@ -5,13 +5,13 @@
 //! [`pipeline::Pipeline::process`] is the one way through, live and in replay; `train` fits what it decodes with.
 //!
 //! ```
-//! use efference::{config::{Config, DecoderKind}, recording, train};
+//! use efference::{config::{Config, DecoderKind}, pipeline::Calibration, recording, train};
 //!
 //! // A simulated user (synthetic) whose electrodes count spikes every 50 ms.
 //! let mut recording = recording::open("sim:blackrock-utah,kind=counts,width_ms=50,seconds=120", None)?;
 //! let mut config = recording.settle(Config::default(), "example")?;
 //! config.decoder.kind = DecoderKind::Kalman;
-//! let data = train::collect(&mut recording, &config, &[], 2400, |_| ())?;
+//! let data = train::collect(&mut recording, &config, &Calibration::default(), 2400, |_| ())?;
 //! let (_fitted, score) = train::score_last_fifth(&data, &config.decoder)?;
 //! assert!(score.velocity_r2.is_some_and(|r2| r2.mean > 0.3));
 //! # Ok::<(), efference::Error>(())
@@ -27,6 +27,8 @@ pub mod device;
 pub mod recording;
 pub mod sources;
 
+pub mod rings;
+
 pub mod simd;
 
 pub mod filter;
@@ -40,10 +42,14 @@ pub mod sinks;
 
 pub mod pipeline;
 
+pub mod live;
+
 pub mod model;
 pub mod score;
 pub mod spectrum;
 pub mod train;
+
+pub mod hybrid;
 
 pub use error::{Error, ErrorKind};
 pub use time::{SampleIndex, SampleRate};

@@ -3,11 +3,13 @@
 use efference::block::{BLOCK_FRAMES_MAX, Block, Payload, StreamInfo, StreamKind};
 use efference::config::{Config, DecoderKind};
 use efference::decode::Decoder;
-use efference::pipeline::{Event, Pipeline};
+use efference::pipeline::{Calibration, Event, Pipeline};
 use efference::recording::open;
+use efference::rings::{WaitStrategy, Waited, ring};
 use efference::train::{Dataset, Targets, collect, fit};
 use efference::{SampleIndex, SampleRate};
 use std::hint::black_box;
+use std::time::Duration;
 
 /// Movement and classes: every family of decoders.
 const KINDS: [DecoderKind; 6] = [
@@ -25,7 +27,8 @@ fn counts_with_every_decoder() {
     for kind in KINDS {
         let decoder = fitted(&data, &config, kind);
         let info = info(StreamKind::Counts, data.features.ncols(), 20.0);
-        let mut pipeline = Pipeline::from_config(&config, &info, &[], Some(decoder)).expect("legal settings");
+        let mut pipeline = Pipeline::from_config(&config, &info, &Calibration::default(), Some(decoder))
+            .expect("legal settings");
         let mut block = Block::counts(info.n_channels());
         let intents = assert_no_allocation(&mut pipeline, &mut block, kind.name());
         assert!(intents > 0, "{} decoded", kind.name());
@@ -35,27 +38,55 @@ fn counts_with_every_decoder() {
 #[test]
 fn broadband_of_1024_channels_crossings_listed_or_not() {
     let n_channels = 1024;
-    let text = "[front_end]\ncar_group = 64\nnotch_hz = 50\n[bins]\nwidth_ms = 1.1\n\
-        features = \"counts-and-power\"";
-    let config = Config::parse(text, "test").expect("legal settings");
     let info = info(StreamKind::Broadband, n_channels, 30_000.0);
-    let thresholds = vec![-100.0; n_channels];
-    for (listed, mut block) in [(false, Block::int16(n_channels)), (true, Block::float32(n_channels))] {
-        let mut pipeline = Pipeline::from_config(&config, &info, &thresholds, None).expect("legal settings");
+    let calibration = Calibration::of_thresholds(vec![-100.0; n_channels]);
+    for (listed, detector) in [(false, "negative"), (true, "negative"), (false, "absolute"), (true, "neo")] {
+        let text = format!(
+            "[front_end]\ncar_group = 64\nnotch_hz = 50\ndetector = \"{detector}\"\n[bins]\nwidth_ms = 1.1\n\
+             features = \"counts-and-power\""
+        );
+        let config = Config::parse(&text, "test").expect("legal settings");
+        let mut block = if listed { Block::float32(n_channels) } else { Block::int16(n_channels) };
+        let mut pipeline = Pipeline::from_config(&config, &info, &calibration, None).expect("legal settings");
         if listed {
             pipeline.list_crossings();
         }
-        let what = format!("broadband, crossings listed: {listed}");
+        let what = format!("broadband, {detector}, crossings listed: {listed}");
         let events = assert_no_allocation(&mut pipeline, &mut block, &what);
         assert!(events > 0, "{what}: bins or crossings came");
     }
 }
 
 #[test]
+fn rings_that_are_overtaken_waited_for_and_gone_round() {
+    let (mut writer, mut readers) = ring(vec![0u64; 5], 2);
+    let strategy = WaitStrategy { spins: 1, yields: 1, park: Some(Duration::from_micros(1)) };
+    let mut both = readers.iter_mut();
+    let (stuck, late) = (both.next().expect("a reader"), both.next().expect("a reader"));
+    let taken = allocation_counter::measure(|| {
+        for turn in 0..20 {
+            let held = stuck.next();
+            for number in 0..turn {
+                let mut slot = writer.claim();
+                *slot = number;
+                slot.publish();
+            }
+            drop(held);
+            while late.wait(&strategy) == Waited::Item {
+                drop(late.next());
+            }
+        }
+    });
+    assert_eq!(taken.count_total, 0);
+    assert!(late.overwritten() > 0);
+}
+
+#[test]
 fn the_counter_sees_one_allocation_in_process() {
     let info = info(StreamKind::Counts, 4, 20.0);
     let config = Config::parse("[bins]\nwidth_ms = 50", "test").expect("legal settings");
-    let mut pipeline = Pipeline::from_config(&config, &info, &[], None).expect("legal settings");
+    let mut pipeline =
+        Pipeline::from_config(&config, &info, &Calibration::default(), None).expect("legal settings");
     let mut block = Block::counts(4);
     block.header.n_frames = 1;
     let memory = allocation_counter::measure(|| {
@@ -123,7 +154,8 @@ fn small_recording() -> (Config, Dataset) {
     let mut recording = open(address, None).expect("a legal address");
     let text = "[bins]\nwidth_ms = 50\n[decoder]\nridge = [10, 100]\nmin_events = 1\nshrinkage = [0.5]";
     let config = Config::parse(text, "test").expect("legal settings");
-    let data = collect(&mut recording, &config, &[], 600, |_| ()).expect("it has movement");
+    let data =
+        collect(&mut recording, &config, &Calibration::default(), 600, |_| ()).expect("it has movement");
     (config, data)
 }
 

@@ -1,11 +1,11 @@
-//! `A..B`: a half-open range of bins, or of channels, on the command line.
+//! `A..B`: a half-open range of bins on the command line.
 
 use efference::Error;
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-/// A half-open range of bins or channels; an end that is left out is the recording's.
+/// A half-open range of bins; an end that is left out is the recording's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BinRange {
     start: Option<u64>,
@@ -18,21 +18,18 @@ impl BinRange {
     /// # Errors
     /// If it is empty or reaches past the end.
     pub(crate) fn within(self, n_bins: u64, place: &str) -> Result<Range<u64>, Error> {
-        self.of("bins", n_bins, place)
+        self.within_named(n_bins, place, "bins")
     }
 
-    /// The same of a recording's `n` `things`, which the flag is named after.
-    ///
-    /// # Errors
-    /// As [`BinRange::within`].
-    pub(crate) fn of(self, things: &str, n: u64, place: &str) -> Result<Range<u64>, Error> {
+    /// The same of other things that are counted from 0, which the option `--name` names.
+    pub(crate) fn within_named(self, n: u64, place: &str, name: &str) -> Result<Range<u64>, Error> {
         let range = self.start.unwrap_or(0)..self.end.unwrap_or(n);
         if range.start < range.end && range.end <= n {
             return Ok(range);
         }
-        Err(Error::usage(place, format!("{things} {}..{}", range.start, range.end))
-            .field(format!("--{things}"))
-            .legal(format!("A..B with A < B, within 0..{n}, the {things} of this recording")))
+        Err(Error::usage(place, format!("{name} {}..{}", range.start, range.end))
+            .field(format!("--{name}"))
+            .legal(format!("A..B with A < B, within 0..{n}, the {name} of this recording")))
     }
 }
 

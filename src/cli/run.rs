@@ -7,7 +7,7 @@ use efference::config::Config;
 use efference::decode::Decoder;
 use efference::intents::{Action, Intent};
 use efference::model::{Model, ModelAbout, OutputAbout, Provenance, StreamAbout};
-use efference::pipeline::{Event, Ledger, Pipeline, Stage};
+use efference::pipeline::{Calibration, Event, Ledger, Pipeline, Stage};
 use efference::recording::{Recording, Truth};
 use efference::score::Score;
 use efference::sources::ReadOutcome;
@@ -75,14 +75,14 @@ pub(crate) fn train(
     let mut recording = source.open()?;
     let info = recording.source.info().clone();
     let schedule = BinSchedule::new(info.sample_rate, config.bins.width_ms)?;
-    let thresholds = if info.kind == StreamKind::Broadband {
+    let calibration = if info.kind == StreamKind::Broadband {
         let _spinner = progress::spinner("measuring noise");
         train::calibrate(&mut *source.open()?.source, config, schedule.edge(rows.start))?
     } else {
-        Vec::new()
+        Calibration::default()
     };
     let bar = progress::bar("reading", schedule.edge(rows.end).0);
-    let mut data = train::collect(&mut recording, config, &thresholds, rows.end, |at| bar.set_position(at))?;
+    let mut data = train::collect(&mut recording, config, &calibration, rows.end, |at| bar.set_position(at))?;
     bar.finish_and_clear();
     data.rows = rows.start as usize..rows.end as usize;
     let spinner = progress::spinner(&format!("fitting {}", config.decoder.kind.name()));
@@ -119,7 +119,7 @@ pub(crate) fn train(
         config: config.clone(),
         held_out,
     };
-    let model = Model { about, thresholds, decoder: fitted.decoder };
+    let model = Model { about, calibration, decoder: fitted.decoder };
     Ok(Trained { model, seconds: started.elapsed().as_secs_f64() })
 }
 
@@ -199,7 +199,7 @@ pub(crate) fn replay(
 ) -> Result<Replayed, Error> {
     let info = recording.source.info().clone();
     let mut pipeline =
-        Pipeline::from_config(&model.about.config, &info, &model.thresholds, Some(model.decoder.clone()))?;
+        Pipeline::from_config(&model.about.config, &info, &model.calibration, Some(model.decoder.clone()))?;
     let schedule = *pipeline.schedule();
     let truth = Targets::of(&recording.truth, &schedule, range.end as usize);
     let last_frame = schedule.edge(range.end);

@@ -44,7 +44,8 @@ pub(crate) fn run(source: &SourceArgs, args: &SpectrumArgs, as_json: bool) -> Re
     let mut recording = source.open()?;
     let place = source.name();
     let info = recording.source.info().clone();
-    let channels = args.channels.unwrap_or_default().of("channels", info.n_channels() as u64, &place)?;
+    let channels =
+        args.channels.unwrap_or_default().within_named(info.n_channels() as u64, &place, "channels")?;
     let asked = (seconds * info.sample_rate.hz()).round() as u64;
     let n_frames = recording.source.n_frames().map_or(asked, |n| n.min(asked));
     let plan = Plan::new(&info, channels.start as usize..channels.end as usize, n_frames, &place)?;

@@ -1,6 +1,6 @@
 //! `[front_end]`: broadband to crossings and power.
 
-use crate::detect::NoiseRule;
+use crate::detect::{DetectorKind, NoiseRule};
 use crate::error::Error;
 use crate::filter::design::{self, Section};
 use crate::time::SampleRate;
@@ -23,7 +23,10 @@ pub struct FrontEndConfig {
     pub notch_hz: f64,
     /// Quality of the notch: centre over −3 dB width.
     pub notch_quality: f64,
-    /// How a channel's noise is measured.
+    /// In what spikes are looked for: the signal, its magnitude or its energy ([`crate::detect::operator`]). What a
+    /// file leaves out of `noise` and `threshold` is then this detector's usual.
+    pub detector: DetectorKind,
+    /// How a channel's noise is measured, on what the detector looks at.
     pub noise: NoiseRule,
     /// Seconds from the start in which noise is measured.
     pub noise_seconds: f64,
@@ -36,6 +39,16 @@ pub struct FrontEndConfig {
     pub ring_guard: f64,
     /// How long that lasts, ms.
     pub ring_guard_ms: f64,
+    /// Time constant with which thresholds follow the noise, seconds; 0: they stay
+    /// ([`crate::detect::adaptive`]).
+    pub adapt_seconds: f64,
+    /// Leaves out electrodes that fail while the stream runs, until they recover ([`crate::detect::health`]).
+    pub mask_faults: bool,
+    /// Blanks frames where all electrodes jump at once by more than this, µV ([`crate::filter::artefact`]); 0: none.
+    /// To be above the converter's range over the electrodes of a reference group.
+    pub artefact_uv: f64,
+    /// How long frames are blanked after such a jump, ms.
+    pub artefact_ms: f64,
 }
 
 impl Default for FrontEndConfig {
@@ -47,12 +60,17 @@ impl Default for FrontEndConfig {
             order: 2,
             notch_hz: 0.0,
             notch_quality: 30.0,
+            detector: DetectorKind::Negative,
             noise: NoiseRule::Mad,
             noise_seconds: 5.0,
             threshold: -4.5,
             refractory_ms: 0.5,
             ring_guard: 0.3,
             ring_guard_ms: 4.0,
+            adapt_seconds: 0.0,
+            mask_faults: false,
+            artefact_uv: 0.0,
+            artefact_ms: 1.5,
         }
     }
 }
@@ -75,6 +93,13 @@ impl FrontEndConfig {
         Ok(sections)
     }
 
+    /// Takes `detector`, with its usual noise rule and multiple where none is given.
+    pub fn set_detector(&mut self, detector: DetectorKind, noise: Option<NoiseRule>, threshold: Option<f64>) {
+        self.detector = detector;
+        self.noise = noise.unwrap_or(detector.usual_noise());
+        self.threshold = threshold.unwrap_or(detector.usual_threshold(self.noise));
+    }
+
     /// The refractory period in whole frames, rounded to the nearest.
     pub fn refractory_frames(&self, rate: SampleRate) -> u32 {
         (self.refractory_ms * 1e-3 * rate.hz()).round() as u32
@@ -83,5 +108,10 @@ impl FrontEndConfig {
     /// The length of the ring guard in whole frames, rounded to the nearest.
     pub fn ring_guard_frames(&self, rate: SampleRate) -> u32 {
         (self.ring_guard_ms * 1e-3 * rate.hz()).round() as u32
+    }
+
+    /// How many frames are blanked after one that jumps, rounded up.
+    pub fn artefact_frames(&self, rate: SampleRate) -> u32 {
+        (self.artefact_ms * 1e-3 * rate.hz()).ceil() as u32
     }
 }

@@ -31,14 +31,16 @@
 //! the spike was large. A share of 0.3 therefore silences order 2, while order 4 asks for 0.5.
 
 use crate::block::{BLOCK_FRAMES_MAX, TILE_CHANNELS, Tile, n_tiles};
+use crate::simd::{Level, dispatch};
 
 /// Crossings of all channels of a stream.
 #[derive(Clone, Debug)]
 pub struct CrossingDetector {
-    /// At least 1.
-    refractory: i32,
-    guard: Option<Guard>,
+    level: Level,
+    rule: Rule,
     tiles: Vec<TileState>,
+    /// Looked at only where something lies below a threshold.
+    guarded: Vec<GuardState>,
 }
 
 impl CrossingDetector {
@@ -60,7 +62,15 @@ impl CrossingDetector {
         for (channel, &threshold) in thresholds_uv.iter().enumerate() {
             tiles[channel / TILE_CHANNELS].thresholds[channel % TILE_CHANNELS] = threshold;
         }
-        CrossingDetector { refractory: refractory_frames.max(1) as i32, guard: None, tiles }
+        let rule = Rule { refractory: refractory_frames.max(1) as i32, share: 0.0, beyond_refractory: 0 };
+        let guarded = vec![GuardState::never(); tiles.len()];
+        CrossingDetector { level: Level::widest(), rule, tiles, guarded }
+    }
+
+    /// The same detector on another level of vector instructions: the same bits at another speed.
+    pub fn at_level(mut self, level: Level) -> Self {
+        self.level = level;
+        self
     }
 
     /// The same detector with a ring guard: less than `guard_frames` after a crossing only what goes below `share`
@@ -89,9 +99,20 @@ impl CrossingDetector {
         let mut thresholds = self.tiles.iter().flat_map(|tile| tile.thresholds);
         assert!(thresholds.all(|threshold| threshold <= 0.0), "a trough of spikes that go up");
         assert!(guard_frames <= REFRACTORY_FRAMES_MAX, "a ring guard of {guard_frames} frames");
-        let beyond_refractory = guard_frames as i32 - self.refractory;
-        self.guard = (share > 0.0 && beyond_refractory > 0).then_some(Guard { share, beyond_refractory });
+        let beyond_refractory = guard_frames as i32 - self.rule.refractory;
+        if share > 0.0 && beyond_refractory > 0 {
+            self.rule = Rule { share, beyond_refractory, ..self.rule };
+        }
         self
+    }
+
+    /// The thresholds in force on the lanes of one tile, to be changed between two frames; they stay at or below 0
+    /// under a ring guard.
+    ///
+    /// # Panics
+    /// If the stream has no tile of that index.
+    pub fn thresholds_mut(&mut self, tile: usize) -> &mut [f32; TILE_CHANNELS] {
+        &mut self.tiles[tile].thresholds
     }
 
     /// Adds the crossings in `tile`, which continues the tile of this index before it, to the counts of
@@ -100,16 +121,59 @@ impl CrossingDetector {
     /// # Panics
     /// If the stream has no tile of that index.
     pub fn process(&mut self, tile: &Tile, counts: &mut [f32; TILE_CHANNELS], crossed: Option<&mut Crossed>) {
-        let state = &mut self.tiles[tile.index];
-        match crossed {
-            None => detect(tile.frames(), self.refractory, self.guard, state, counts, |_, _| ()),
-            Some(crossed) => {
-                crossed.n_frames = tile.n_frames;
-                crossed.frames[..tile.n_frames].fill(0);
-                detect(tile.frames(), self.refractory, self.guard, state, counts, |frame, lanes| {
-                    crossed.frames[frame] |= lanes;
-                });
+        let mut lowest = [f32::INFINITY; TILE_CHANNELS];
+        for frame in tile.frames() {
+            for l in 0..TILE_CHANNELS {
+                lowest[l] = lower(frame[l], lowest[l]);
             }
+        }
+        self.process_found(tile, &lowest, counts, crossed);
+    }
+
+    /// As [`CrossingDetector::process`], where the lowest sample of every lane is known from the filter. A tile in
+    /// which none lies below its threshold holds no crossing and deepens no trough, which starts below the
+    /// threshold: it passes by. That is the rule, since electrodes are silent for most of the time.
+    ///
+    /// # Panics
+    /// As [`CrossingDetector::process`].
+    pub fn process_found(
+        &mut self,
+        tile: &Tile,
+        lowest: &[f32; TILE_CHANNELS],
+        counts: &mut [f32; TILE_CHANNELS],
+        mut crossed: Option<&mut Crossed>,
+    ) {
+        if let Some(crossed) = &mut crossed {
+            crossed.n_frames = tile.n_frames;
+            crossed.frames[..tile.n_frames].fill(0);
+        }
+        let Some(last) = tile.frames().last() else { return };
+        let state = &mut self.tiles[tile.index];
+        let mut loud = 0;
+        for (l, (x, threshold)) in lowest.iter().zip(&state.thresholds).enumerate() {
+            loud |= u64::from(x < threshold) << l;
+        }
+        if loud != 0 {
+            let work = Work {
+                frames: tile.frames(),
+                groups: std::array::from_fn(|group| loud >> (group * LANES) & GROUP_MASK != 0),
+                rule: self.rule,
+                state,
+                guarded: &mut self.guarded[tile.index],
+                counts,
+            };
+            match (crossed, self.rule.share > 0.0) {
+                (None, false) => plain(self.level, work),
+                (None, true) => guarded(self.level, work),
+                (Some(crossed), false) => plain_listed(self.level, work, crossed),
+                (Some(crossed), true) => guarded_listed(self.level, work, crossed),
+            }
+        }
+        state.before = *last;
+        state.now += tile.n_frames as i32;
+        if state.now > CLOCK_MAX {
+            self.guarded[tile.index].rewind(state.now);
+            state.now = 0;
         }
     }
 
@@ -118,6 +182,7 @@ impl CrossingDetector {
         for tile in &mut self.tiles {
             *tile = TileState { thresholds: tile.thresholds, ..TileState::never() };
         }
+        self.guarded.fill(GuardState::never());
     }
 }
 
@@ -155,25 +220,25 @@ impl Default for Crossed {
     }
 }
 
-/// What a ring guard that guards anything is set to.
+/// When a crossing counts.
 #[derive(Clone, Copy, Debug)]
-struct Guard {
-    /// Of the trough; above 0.
+struct Rule {
+    /// At least 1.
+    refractory: i32,
+    /// Of the trough, under the guard; 0 where there is none.
     share: f32,
-    /// Frames that it lasts beyond the refractory period; above 0.
+    /// Frames that the guard lasts beyond the refractory period.
     beyond_refractory: i32,
 }
 
-/// State of the lanes of one tile.
+/// State of the lanes of one tile that every block needs.
 #[derive(Clone, Copy, Debug)]
 struct TileState {
     thresholds: [f32; TILE_CHANNELS],
     /// The last frame; −∞, from where nothing passes downward, before the first one.
     before: [f32; TILE_CHANNELS],
-    /// The frame, counted from the next tile's first, from which a crossing counts again.
-    free_from: [i32; TILE_CHANNELS],
-    /// share × trough of the last crossing, for as long as the guard lasts.
-    lows: [f32; TILE_CHANNELS],
+    /// The number of the next frame on the tile's own clock, which starts again at [`CLOCK_MAX`].
+    now: i32,
 }
 
 impl TileState {
@@ -181,147 +246,128 @@ impl TileState {
         TileState {
             thresholds: [f32::NEG_INFINITY; TILE_CHANNELS],
             before: [f32::NEG_INFINITY; TILE_CHANNELS],
-            free_from: [0; TILE_CHANNELS],
-            lows: [0.0; TILE_CHANNELS],
+            now: 0,
         }
     }
 }
 
-/// All lanes over the frames of a tile, group by group; `report` gets the lanes of a group that crossed in a frame.
-/// A group in which no sample lies below its threshold holds no crossing and deepens no trough, which starts
-/// below the threshold: its frames pass by. That is the rule, since electrodes are silent for most of the time.
+/// State that only crossings change.
+#[derive(Clone, Copy, Debug)]
+struct GuardState {
+    /// The frame on the tile's clock from which a crossing counts again.
+    free_from: [i32; TILE_CHANNELS],
+    /// share × trough of the last crossing, for as long as the guard lasts.
+    lows: [f32; TILE_CHANNELS],
+}
+
+impl GuardState {
+    fn never() -> Self {
+        GuardState { free_from: [LONG_AGO; TILE_CHANNELS], lows: [0.0; TILE_CHANNELS] }
+    }
+
+    /// Sets the clock back by `frames`.
+    fn rewind(&mut self, frames: i32) {
+        for free_from in &mut self.free_from {
+            *free_from = (*free_from).max(LONG_AGO + frames) - frames;
+        }
+    }
+}
+
+/// A tile that has samples below thresholds.
+struct Work<'a> {
+    frames: &'a [[f32; TILE_CHANNELS]],
+    /// Which groups of lanes have any.
+    groups: [bool; GROUPS],
+    rule: Rule,
+    state: &'a mut TileState,
+    guarded: &'a mut GuardState,
+    counts: &'a mut [f32; TILE_CHANNELS],
+}
+
+dispatch! {
+    fn plain(work: Work<'_>) = detect::<false>;
+    fn guarded(work: Work<'_>) = detect::<true>;
+    fn plain_listed(work: Work<'_>, crossed: &mut Crossed) = detect_listed::<false>;
+    fn guarded_listed(work: Work<'_>, crossed: &mut Crossed) = detect_listed::<true>;
+}
+
 #[inline(always)]
-fn detect(
-    frames: &[[f32; TILE_CHANNELS]],
-    refractory: i32,
-    guard: Option<Guard>,
-    state: &mut TileState,
-    counts: &mut [f32; TILE_CHANNELS],
-    mut report: impl FnMut(usize, u64),
-) {
-    let Some(last) = frames.last() else { return };
-    let quiet = quiet_groups(frames, &state.thresholds);
-    for (group, quiet) in quiet.into_iter().enumerate() {
-        let report = |frame, lanes: &[i32; LANES]| report(frame, bits(lanes) << (group * LANES));
-        match guard {
-            _ if quiet => {}
-            None => detect_plain(frames, group, refractory, state, counts, report),
-            Some(guard) => detect_guarded(frames, group, refractory, guard, state, counts, report),
-        }
-    }
-    let n_frames = frames.len() as i32;
-    let over = guard.map_or(0, |guard| -guard.beyond_refractory);
-    for free_from in &mut state.free_from {
-        *free_from = (*free_from - n_frames).max(over);
-    }
-    state.before = *last;
+fn detect<const GUARD: bool>(work: Work<'_>) {
+    for_groups::<GUARD>(work, |_, _| ());
 }
 
-/// In which groups no sample lies below the threshold of its lane.
-fn quiet_groups(frames: &[[f32; TILE_CHANNELS]], thresholds: &[f32; TILE_CHANNELS]) -> [bool; GROUPS] {
-    let mut lowest = [f32::INFINITY; TILE_CHANNELS];
-    for frame in frames {
-        for l in 0..TILE_CHANNELS {
-            lowest[l] = if frame[l] < lowest[l] { frame[l] } else { lowest[l] };
-        }
-    }
-    std::array::from_fn(|group| {
-        let lanes = group * LANES..(group + 1) * LANES;
-        let below =
-            lowest[lanes.clone()].iter().zip(&thresholds[lanes]).map(|(x, threshold)| mask(x < threshold));
-        below.fold(0, |any, below| any | below) == 0
-    })
+#[inline(always)]
+fn detect_listed<const GUARD: bool>(work: Work<'_>, crossed: &mut Crossed) {
+    for_groups::<GUARD>(work, |frame, lanes| crossed.frames[frame] |= lanes);
 }
 
-/// The lanes of one group over the frames of a tile. Conditions are masks, −1 or 0, so that nothing branches.
-fn detect_plain(
-    frames: &[[f32; TILE_CHANNELS]],
-    group: usize,
-    refractory: i32,
-    state: &mut TileState,
-    counts: &mut [f32; TILE_CHANNELS],
-    mut report: impl FnMut(usize, &[i32; LANES]),
-) {
-    let thresholds = state.thresholds.as_chunks::<LANES>().0[group];
-    let mut before = state.before.as_chunks::<LANES>().0[group];
-    let free_state = &mut state.free_from.as_chunks_mut::<LANES>().0[group];
-    let (mut free_from, mut count) = (*free_state, [0; LANES]);
-    for (t, frame) in frames.iter().enumerate() {
-        let lanes = &frame.as_chunks::<LANES>().0[group];
-        let t = t as i32;
-        let mut crossing = [0; LANES];
-        for l in 0..LANES {
-            let is_busy = mask(free_from[l] > t);
-            crossing[l] = mask(lanes[l] < thresholds[l]) & mask(before[l] >= thresholds[l]) & !is_busy;
-            free_from[l] = (free_from[l] & !crossing[l]) | ((t + refractory) & crossing[l]);
-            count[l] -= crossing[l];
-            before[l] = lanes[l];
+/// The lanes over the frames of a tile, group by group; `report` gets the lanes that crossed in a frame. Conditions
+/// are masks, −1 or 0, so that nothing branches.
+#[inline(always)]
+fn for_groups<const GUARD: bool>(work: Work<'_>, mut report: impl FnMut(usize, u64)) {
+    let Work { frames, groups, rule, state, guarded, counts } = work;
+    for group in (0..GROUPS).filter(|group| groups[*group]) {
+        let thresholds = state.thresholds.as_chunks::<LANES>().0[group];
+        let mut before = state.before.as_chunks::<LANES>().0[group];
+        let mut free_from = guarded.free_from.as_chunks::<LANES>().0[group];
+        let mut lows = guarded.lows.as_chunks::<LANES>().0[group];
+        let mut count = [0; LANES];
+        for (t, frame) in frames.iter().enumerate() {
+            let lanes = &frame.as_chunks::<LANES>().0[group];
+            let now = state.now + t as i32;
+            let mut crossing = [0; LANES];
+            for l in 0..LANES {
+                let x = lanes[l];
+                let is_busy = mask(free_from[l] > now);
+                let mut level = thresholds[l];
+                if GUARD {
+                    let is_guarded = mask(free_from[l] > now - rule.beyond_refractory);
+                    let low = keep(is_guarded, lows[l]);
+                    level = lower(level, low);
+                    crossing[l] = mask(x < level) & mask(before[l] >= level) & !is_busy;
+                    // From a crossing to the end of its refractory period the trough may deepen.
+                    lows[l] = lower(keep(crossing[l] | is_busy, rule.share) * x, keep(!crossing[l], low));
+                } else {
+                    crossing[l] = mask(x < level) & mask(before[l] >= level) & !is_busy;
+                }
+                free_from[l] = (free_from[l] & !crossing[l]) | ((now + rule.refractory) & crossing[l]);
+                count[l] -= crossing[l];
+                before[l] = x;
+            }
+            report(t, bits(&crossing) << (group * LANES));
         }
-        report(t as usize, &crossing);
+        guarded.free_from.as_chunks_mut::<LANES>().0[group] = free_from;
+        guarded.lows.as_chunks_mut::<LANES>().0[group] = lows;
+        add(count, group, counts);
     }
-    *free_state = free_from;
-    add(count, group, counts);
-}
-
-/// As [`detect_plain`], with the level of every lane beside its threshold.
-fn detect_guarded(
-    frames: &[[f32; TILE_CHANNELS]],
-    group: usize,
-    refractory: i32,
-    guard: Guard,
-    state: &mut TileState,
-    counts: &mut [f32; TILE_CHANNELS],
-    mut report: impl FnMut(usize, &[i32; LANES]),
-) {
-    let thresholds = state.thresholds.as_chunks::<LANES>().0[group];
-    let free_state = &mut state.free_from.as_chunks_mut::<LANES>().0[group];
-    let low_state = &mut state.lows.as_chunks_mut::<LANES>().0[group];
-    let mut before = state.before.as_chunks::<LANES>().0[group];
-    let (mut free_from, mut lows, mut count) = (*free_state, *low_state, [0; LANES]);
-    for (t, frame) in frames.iter().enumerate() {
-        let lanes = &frame.as_chunks::<LANES>().0[group];
-        let t = t as i32;
-        let mut crossing = [0; LANES];
-        for l in 0..LANES {
-            let x = lanes[l];
-            let is_guarded = mask(free_from[l] > t - guard.beyond_refractory);
-            let is_busy = mask(free_from[l] > t);
-            let low = keep(is_guarded, lows[l]);
-            let level = lower(thresholds[l], low);
-            crossing[l] = mask(x < level) & mask(before[l] >= level) & !is_busy;
-            // From a crossing to the end of its refractory period the trough may deepen.
-            lows[l] = lower(keep(crossing[l] | is_busy, guard.share) * x, keep(!crossing[l], low));
-            free_from[l] = (free_from[l] & !crossing[l]) | ((t + refractory) & crossing[l]);
-            count[l] -= crossing[l];
-            before[l] = x;
-        }
-        report(t as usize, &crossing);
-    }
-    (*free_state, *low_state) = (free_from, lows);
-    add(count, group, counts);
 }
 
 /// Adds the counts of one group of lanes.
+#[inline(always)]
 fn add(count: [i32; LANES], group: usize, counts: &mut [f32; TILE_CHANNELS]) {
     for (total, count) in counts.as_chunks_mut::<LANES>().0[group].iter_mut().zip(count) {
         *total += count as f32;
     }
 }
 
+#[inline(always)]
 fn mask(condition: bool) -> i32 {
     -i32::from(condition)
 }
 
 /// `x` where the mask is −1, 0 where it is 0.
+#[inline(always)]
 fn keep(mask: i32, x: f32) -> f32 {
     f32::from_bits(x.to_bits() & mask as u32)
 }
 
+#[inline(always)]
 fn lower(x: f32, y: f32) -> f32 {
     if x < y { x } else { y }
 }
 
 /// Lane masks as bits.
+#[inline(always)]
 fn bits(lanes: &[i32; LANES]) -> u64 {
     let mut bits = 0;
     for (l, lane) in lanes.iter().enumerate() {
@@ -335,6 +381,12 @@ pub const REFRACTORY_FRAMES_MAX: u32 = 1 << 24;
 /// Lanes that the kernel holds at once: of 8, 16 and 32 the fastest with SSE2; 32 gains up to a fifth with AVX-512.
 const LANES: usize = 16;
 const GROUPS: usize = TILE_CHANNELS / LANES;
+const GROUP_MASK: u64 = (1 << LANES) - 1;
+/// Where a tile's clock starts again, in frames: hours.
+const CLOCK_MAX: i32 = 1 << 29;
+/// A frame before all others, from where no guard reaches to frame 0.
+const LONG_AGO: i32 = -(1 << 29);
+const _: () = assert!(CLOCK_MAX as u32 > 2 * REFRACTORY_FRAMES_MAX);
 const _: () = assert!(LANES <= 32 && TILE_CHANNELS.is_multiple_of(LANES) && TILE_CHANNELS <= 64);
 
 #[cfg(test)]

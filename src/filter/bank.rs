@@ -2,8 +2,8 @@
 //!
 //! In and out: a [`Tile`] (frames × lanes, any unit), filtered in place. Coefficients are constant and shared;
 //! state is per tile. Guarantees: the same bits however the stream is cut into blocks and on every CPU
-//! (plain f32 multiply and add, none fused); silence in gives exact zeros out after the filter rang out; no
-//! state ever is denormal.
+//! (plain f32 multiply and add, none fused); silence in gives exact zeros out after the filter rang out; no state
+//! stays denormal.
 //!
 //! # Equation
 //!
@@ -38,8 +38,13 @@
 //! With slow potentials of 5 mV and no spikes, over 3 s: at most 3.3e-7 in the first row and 8.3e-7 in any. The
 //! usual direct forms in f32 give 6e-6 to 2e-5 for the first row from order 2 on.
 
+use super::cascade::{
+    CLEARED_EVERY, Coefficients, Forms, Found, GROUPS, Input, Int16, PASS, Pass, SectionState,
+};
+use super::cascade::{LANES, forms_of};
 use crate::block::{TILE_CHANNELS, Tile};
 use crate::filter::design::Section;
+use crate::simd::Level;
 
 /// Sections that a cascade has at most: an 8th-order band-pass and 8 notches.
 pub const SECTIONS_MAX: usize = 16;
@@ -47,11 +52,31 @@ pub const SECTIONS_MAX: usize = 16;
 /// One cascade for all channels of a stream.
 #[derive(Clone, Debug)]
 pub struct FilterBank {
+    level: Level,
     coefficients: Vec<Coefficients>,
-    mirrored: bool,
+    forms: Option<Forms>,
+    gain: f32,
     differenced: bool,
     settled: bool,
     tiles: Vec<TileState>,
+    /// Of each tile, group and section.
+    states: Vec<SectionState>,
+    /// What the passes but the last one find.
+    passing: Found,
+}
+
+#[derive(Clone, Debug)]
+struct TileState {
+    /// The last frame before the difference was taken.
+    before: [f32; TILE_CHANNELS],
+    /// A settled bank has seen a frame.
+    started: bool,
+    /// Frames so far, modulo [`CLEARED_EVERY`].
+    phase: usize,
+}
+
+impl TileState {
+    const AT_REST: TileState = TileState { before: [0.0; TILE_CHANNELS], started: false, phase: 0 };
 }
 
 impl FilterBank {
@@ -72,16 +97,35 @@ impl FilterBank {
     /// ```
     pub fn new(sections: &[Section], n_tiles: usize) -> Self {
         assert!(sections.len() <= SECTIONS_MAX, "{} sections, at most {SECTIONS_MAX}", sections.len());
-        let mut sections = mean_blocking_first(sections);
+        let (mut sections, mut gain) = mean_blocking_first(sections);
         let differenced = sections.first().is_some_and(|s| zeros_at_one(s) > 0);
         if differenced {
             let b = &mut sections[0].b;
             *b = [b[0], -b[2], 0.0];
         }
+        let forms = differenced.then(|| forms_of(&sections)).flatten();
+        if forms.is_none() {
+            share(&mut sections, gain);
+            gain = 1.0;
+        }
         let coefficients: Vec<_> = sections.iter().map(Coefficients::of).collect();
-        let mirrored = coefficients.iter().any(|c| c.sign < 0.0);
-        let tiles = vec![TileState::at_rest(coefficients.len()); n_tiles];
-        FilterBank { coefficients, mirrored, differenced, settled: false, tiles }
+        FilterBank {
+            level: Level::widest(),
+            forms,
+            gain: gain as f32,
+            differenced,
+            settled: false,
+            tiles: vec![TileState::AT_REST; n_tiles],
+            states: vec![[[0.0; LANES]; 2]; n_tiles * GROUPS * coefficients.len()],
+            coefficients,
+            passing: Found::new(),
+        }
+    }
+
+    /// The same bank on another level of vector instructions: the same bits at another speed.
+    pub fn at_level(mut self, level: Level) -> Self {
+        self.level = level;
+        self
     }
 
     /// The same bank, which takes a stream's first frame for what had been there always, where a bank at rest takes
@@ -108,89 +152,98 @@ impl FilterBank {
     /// # Panics
     /// If `tile.index` is not below the `n_tiles` that the bank was built for.
     pub fn process(&mut self, tile: &mut Tile) {
-        let state = &mut self.tiles[tile.index];
-        let frames = &mut tile.uv[..tile.n_frames];
-        if self.differenced {
-            if let (true, false, Some(first)) = (self.settled, state.started, frames.first()) {
-                state.before = *first;
-                state.started = true;
-            }
-            difference(frames, &mut state.before);
+        self.process_and_find(tile, &mut Found::new());
+    }
+
+    /// As [`FilterBank::process`]; what is found on the way enters `found`.
+    ///
+    /// # Panics
+    /// As [`FilterBank::process`].
+    pub fn process_and_find(&mut self, tile: &mut Tile, found: &mut Found) {
+        let input = if self.differenced { Input::Differenced } else { Input::Rows };
+        self.run(input, tile, found);
+    }
+
+    /// Whether [`FilterBank::process_samples`] serves: the filter blocks the mean and has had a frame.
+    pub(crate) fn takes_samples(&self, tile: usize) -> bool {
+        self.differenced && (self.tiles[tile].started || !self.settled)
+    }
+
+    /// As [`FilterBank::process_and_find`], of samples that have not become rows yet: they are converted on the way.
+    ///
+    /// # Panics
+    /// As [`FilterBank::process`], and if [`FilterBank::takes_samples`] doesn't hold.
+    pub(crate) fn process_samples(&mut self, samples: Int16<'_>, tile: &mut Tile, found: &mut Found) {
+        assert!(self.takes_samples(tile.index), "rows come first");
+        self.run(Input::Int16(samples), tile, found);
+    }
+
+    /// As [`FilterBank::process_and_find`], but nothing of what happens in the `blanked` frames (a bit each) comes
+    /// through, neither from one sample to the next nor the step that is left.
+    pub(crate) fn process_blanked(&mut self, blanked: u64, tile: &mut Tile, found: &mut Found) {
+        if !self.differenced {
+            return self.process_and_find(tile, found);
         }
-        for group in 0..GROUPS {
-            let states = &mut state.sections[group];
-            for (coefficients, states) in self.coefficients.chunks(PASS).zip(states.chunks_mut(PASS)) {
-                match self.mirrored {
-                    false => run::<false>(frames, group, coefficients, states),
-                    true => run::<true>(frames, group, coefficients, states),
-                }
+        let state = self.start(tile);
+        for (t, frame) in tile.frames_mut().iter_mut().enumerate() {
+            let stays = blanked >> t & 1 == 0;
+            for (x, before) in frame.iter_mut().zip(&mut state.before) {
+                let now = *x;
+                *x = if stays { now - *before } else { 0.0 };
+                *before = now;
             }
         }
+        self.run(Input::Rows, tile, found);
     }
 
     /// Back to rest, as after [`FilterBank::new`].
     pub fn reset(&mut self) {
-        self.tiles.iter_mut().for_each(TileState::rest);
+        self.tiles.fill(TileState::AT_REST);
+        self.states.fill([[0.0; LANES]; 2]);
     }
-}
 
-/// What a section multiplies with; see the equation above.
-#[derive(Clone, Copy, Debug)]
-struct Coefficients {
-    c: [f32; 3],
-    a: [f32; 2],
-    /// −1 for a mirrored section, else 1.
-    sign: f32,
-}
-
-impl Coefficients {
-    fn of(section: &Section) -> Self {
-        let sign = if section.a[0] > MIRROR_ABOVE { -1.0 } else { 1.0 };
-        let ([b0, b1, b2], [a1, a2]) = (section.b, section.a);
-        let (b1, a1) = (sign * b1, sign * a1);
-        Coefficients {
-            c: [b0 as f32, (2.0 * b0 + b1) as f32, (b0 + b1 + b2) as f32],
-            a: [(2.0 + a1) as f32, (1.0 + a1 + a2) as f32],
-            sign: sign as f32,
+    /// Of a settled bank, takes the first frame for what was before.
+    fn start(&mut self, tile: &Tile) -> &mut TileState {
+        let state = &mut self.tiles[tile.index];
+        if let (true, false, Some(first)) = (self.settled, state.started, tile.frames().first()) {
+            state.before = *first;
+            state.started = true;
         }
+        state
     }
-}
 
-/// `w0 + BIAS` and `w1` of one section for the lanes of one group.
-type SectionState = [[f32; LANES]; 2];
-
-const AT_REST: SectionState = [[BIAS; LANES], [0.0; LANES]];
-
-#[derive(Clone, Debug, PartialEq)]
-struct TileState {
-    /// The last frame before the difference was taken.
-    before: [f32; TILE_CHANNELS],
-    /// A settled bank has seen a frame.
-    started: bool,
-    sections: [Vec<SectionState>; GROUPS],
-}
-
-impl TileState {
-    fn at_rest(n_sections: usize) -> Self {
-        let rest = vec![AT_REST; n_sections];
-        TileState {
-            before: [0.0; TILE_CHANNELS],
-            started: false,
-            sections: std::array::from_fn(|_| rest.clone()),
+    fn run(&mut self, input: Input<'_>, tile: &mut Tile, found: &mut Found) {
+        let n_sections = self.coefficients.len();
+        if let Input::Differenced = input {
+            self.start(tile);
         }
-    }
-
-    /// Back to rest in the memory that it has.
-    fn rest(&mut self) {
-        self.before = [0.0; TILE_CHANNELS];
-        self.started = false;
-        self.sections.iter_mut().for_each(|states| states.fill(AT_REST));
+        let state = &mut self.tiles[tile.index];
+        let states = &mut self.states[tile.index * GROUPS * n_sections..][..GROUPS * n_sections];
+        let n_passes = n_sections.div_ceil(PASS).max(1);
+        for p in 0..n_passes {
+            let first_section = p * PASS;
+            let is_last = p + 1 == n_passes;
+            let mut pass = Pass {
+                input: if p == 0 { input } else { Input::Rows },
+                rows: &mut tile.uv[..tile.n_frames],
+                coefficients: &self.coefficients[first_section..n_sections.min(first_section + PASS)],
+                forms: self.forms,
+                gain: if is_last { self.gain } else { 1.0 },
+                before: &mut state.before,
+                states,
+                n_sections,
+                first_section,
+                phase: state.phase,
+                found: if is_last { found } else { &mut self.passing },
+            };
+            pass.run(self.level);
+        }
+        state.phase = (state.phase + tile.n_frames) % CLEARED_EVERY;
     }
 }
 
-/// The same filter with the sections that have zeros at z = 1 first, and with its gain shared out by powers of
-/// two, so that no section's output leaves the range of f32 and small whole coefficients stay exact.
-fn mean_blocking_first(sections: &[Section]) -> Vec<Section> {
+/// The same filter with a gain of its own, and the sections that have zeros at z = 1 first.
+fn mean_blocking_first(sections: &[Section]) -> (Vec<Section>, f64) {
     let mut sections = sections.to_vec();
     sections.sort_by_key(|section| std::cmp::Reverse(zeros_at_one(section)));
     let mut gain = 1.0;
@@ -199,6 +252,12 @@ fn mean_blocking_first(sections: &[Section]) -> Vec<Section> {
         gain *= b0;
         section.b = section.b.map(|b| b / b0);
     }
+    (sections, gain)
+}
+
+/// Shares a gain out by powers of two, so that no section's output leaves the range of f32 and small whole
+/// coefficients stay exact; the first section takes the rest.
+fn share(sections: &mut [Section], mut gain: f64) {
     let share = (gain.abs().log2() / sections.len() as f64).round().exp2();
     for section in sections.iter_mut().skip(1) {
         section.b = section.b.map(|b| b * share);
@@ -207,7 +266,6 @@ fn mean_blocking_first(sections: &[Section]) -> Vec<Section> {
     if let Some(first) = sections.first_mut() {
         first.b = first.b.map(|b| b * gain);
     }
-    sections
 }
 
 /// How many of the numerator's zeros lie at z = 1: 0, 1 or 2.
@@ -218,91 +276,8 @@ fn zeros_at_one(section: &Section) -> u32 {
     if mean.abs() > small { 0 } else { 1 + u32::from(slope.abs() <= small) }
 }
 
-fn difference(frames: &mut [[f32; TILE_CHANNELS]], before: &mut [f32; TILE_CHANNELS]) {
-    for frame in frames {
-        for (x, before) in frame.iter_mut().zip(before.iter_mut()) {
-            let now = *x;
-            *x = now - *before;
-            *before = now;
-        }
-    }
-}
-
-/// Picks the kernel whose number of sections is a constant, so that all of their state stays in registers.
-fn run<const MIRRORED: bool>(
-    frames: &mut [[f32; TILE_CHANNELS]],
-    group: usize,
-    coefficients: &[Coefficients],
-    states: &mut [SectionState],
-) {
-    fn fixed<const S: usize, const MIRRORED: bool>(
-        frames: &mut [[f32; TILE_CHANNELS]],
-        group: usize,
-        coefficients: &[Coefficients],
-        states: &mut [SectionState],
-    ) {
-        let coefficients = coefficients.first_chunk::<S>().expect("matched by length");
-        let states = states.first_chunk_mut::<S>().expect("one state a section");
-        cascade::<S, MIRRORED>(frames, group, coefficients, states);
-    }
-    match coefficients.len() {
-        1 => fixed::<1, MIRRORED>(frames, group, coefficients, states),
-        2 => fixed::<2, MIRRORED>(frames, group, coefficients, states),
-        3 => fixed::<3, MIRRORED>(frames, group, coefficients, states),
-        _ => fixed::<PASS, MIRRORED>(frames, group, coefficients, states),
-    }
-}
-
-/// `S` sections over the lanes of one group.
-fn cascade<const S: usize, const MIRRORED: bool>(
-    frames: &mut [[f32; TILE_CHANNELS]],
-    group: usize,
-    coefficients: &[Coefficients; S],
-    states: &mut [SectionState; S],
-) {
-    let (coefficients, mut local) = (*coefficients, *states);
-    for frame in frames {
-        let lanes = &mut frame.as_chunks_mut::<LANES>().0[group];
-        let mut x = *lanes;
-        for s in 0..S {
-            let Coefficients { c, a, sign } = coefficients[s];
-            let [biased, w1] = &mut local[s];
-            for l in 0..LANES {
-                let w0 = biased[l] - BIAS;
-                let v = (x[l] - a[1] * w1[l]) - a[0] * w0;
-                x[l] = (c[0] * v + c[1] * w0) + c[2] * w1[l];
-                if MIRRORED {
-                    w1[l] = sign * (w1[l] + w0);
-                    biased[l] = sign * (w0 + v) + BIAS;
-                } else {
-                    w1[l] += w0;
-                    biased[l] += v;
-                }
-            }
-        }
-        for l in 0..LANES {
-            lanes[l] = (x[l] + SETTLE) - SETTLE;
-        }
-    }
-    *states = local;
-}
-
-/// Lanes that a kernel holds at once: of 8, 16 and 32 the fastest with SSE2, and within a tenth of it with AVX2
-/// and AVX-512.
-const LANES: usize = 16;
-const GROUPS: usize = TILE_CHANNELS / LANES;
-/// Sections of one pass over the tile; the state of more spills out of the registers.
-const PASS: usize = 4;
-/// Added to `w0` where it is stored: what is far below it rounds to nothing, so that silence neither ends in
-/// denormals (hundreds of cycles each on some CPUs) nor needs a branch.
-const BIAS: f32 = 1e-20;
-/// Added to and taken from the output: the remains of `w1`, below 10⁻²⁰, become exact zeros.
-const SETTLE: f32 = 1e-12;
-/// Beyond this `a1` the poles are nearer to −1 than the plain form holds to full precision.
-const MIRROR_ABOVE: f64 = 1.0;
 /// Zeros of the design are exact; this allows for a gain multiplied in.
 const ZERO_TOLERANCE: f64 = 1e-9;
-const _: () = assert!(TILE_CHANNELS.is_multiple_of(LANES));
 
 #[cfg(test)]
 mod tests {
@@ -398,10 +373,14 @@ mod tests {
     }
 
     #[test]
-    fn after_silence_nothing_is_denormal_and_the_output_is_zero() {
+    fn after_silence_nothing_stays_denormal_and_the_output_is_zero() {
         for n_sections in 1..=SECTIONS_MAX {
             let mut bank = FilterBank::new(&sections(n_sections), 1);
             falls_silent(&mut bank, &format!("{n_sections} sections"));
+        }
+        for order in 1..=4 {
+            let band = butterworth_band_pass(order, 300.0, 6_000.0, 20_000.0).expect("legal");
+            falls_silent(&mut FilterBank::new(&band, 1), &format!("a band-pass of order {order}"));
         }
         let low = butterworth_low_pass(3, 0.5, 30_000.0).expect("legal");
         falls_silent(&mut FilterBank::new(&low, 1), "a low-pass");
@@ -409,20 +388,87 @@ mod tests {
 
     fn falls_silent(bank: &mut FilterBank, name: &str) {
         let mut tile = Tile::new();
-        tile.n_frames = BLOCK_FRAMES_MAX;
-        for block in 0..60_000 {
-            let loud = block < 3;
-            for (t, frame) in tile.frames_mut().iter_mut().enumerate() {
-                frame.fill(if loud { (t * 7919 % 201) as f32 - 100.0 } else { 0.0 });
-            }
+        tile.n_frames = 1;
+        let mut denormal_frames = 0;
+        for t in 0..4_000_000 {
+            let loud = t < 200;
+            tile.uv[0].fill(if loud { (t * 7919 % 201) as f32 - 100.0 } else { 0.0 });
             bank.process(&mut tile);
-            for state in bank.tiles[0].sections.iter().flatten().flatten().flatten() {
-                assert!(!state.is_subnormal(), "{name}: a state of {state:e} in block {block}");
-            }
-            if tile.frames().as_flattened().iter().all(|y| *y == 0.0) && !loud {
+            denormal_frames +=
+                u32::from(bank.states.as_flattened().as_flattened().iter().any(|w| w.is_subnormal()));
+            if !loud && bank.states.as_flattened().as_flattened().iter().all(|w| *w == 0.0) {
+                assert!(tile.uv[0].iter().all(|y| *y == 0.0), "{name}: silence is silent");
+                assert!(denormal_frames < 2 * CLEARED_EVERY as u32, "{name}: {denormal_frames} frames");
                 return;
             }
         }
         panic!("{name}: still not silent");
+    }
+
+    #[test]
+    fn every_level_and_every_input_gives_the_same_bits() {
+        let samples: Vec<i16> =
+            (0..60 * TILE_CHANNELS as i32).map(|i| (i * 7919 % 2001) as i16 - 1000).collect();
+        let means: Vec<f32> = (0..60).map(|t| t as f32 / 7.0 - 3.0).collect();
+        let keep: u64 = (0..TILE_CHANNELS).filter(|l| l % 9 > 0).map(|l| 1 << l).sum();
+        let (mut rows, mut all) =
+            (Tile { n_frames: 60, ..Tile::new() }, Tile { n_frames: 60, ..Tile::new() });
+        for order in 1..=8 {
+            let band = butterworth_band_pass(order, 300.0, 6_000.0, 20_000.0).expect("legal");
+            let mut first: Option<(Tile, Found)> = None;
+            for level in Level::all() {
+                let mut bank = FilterBank::new(&band, 1).at_level(level);
+                let mut of_samples = bank.clone();
+                for round in 0..3 {
+                    let int16 = Int16 { samples: &samples, stride: TILE_CHANNELS, means: &means, keep };
+                    for (t, row) in rows.frames_mut().iter_mut().enumerate() {
+                        let of = &samples[t * TILE_CHANNELS..];
+                        *row = std::array::from_fn(|l| {
+                            if keep >> l & 1 == 0 { 0.0 } else { f32::from(of[l]) - means[t] }
+                        });
+                    }
+                    let (mut found, mut found_too) = (Found::new(), Found::new());
+                    bank.process_and_find(&mut rows, &mut found);
+                    of_samples.process_samples(int16, &mut all, &mut found_too);
+                    assert_eq!(rows.frames(), all.frames(), "order {order}, {}, round {round}", level.name());
+                    assert_eq!((found.lowest, found.squares), (found_too.lowest, found_too.squares));
+                    for l in 0..TILE_CHANNELS {
+                        let lane = || rows.frames().iter().map(|row| row[l]);
+                        assert_eq!(found.lowest[l], lane().fold(f32::INFINITY, f32::min));
+                        assert_eq!(found.squares[l], lane().fold(0.0, |sum, x| sum + x * x));
+                    }
+                    if round == 2 {
+                        let (first, found_first) = first.get_or_insert((rows.clone(), found.clone()));
+                        assert_eq!(first.frames(), rows.frames(), "order {order}, {}", level.name());
+                        assert_eq!(found_first.squares, found.squares);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_blanked_stretch_comes_through() {
+        let band = butterworth_band_pass(2, 300.0, 6_000.0, 20_000.0).expect("legal");
+        let mut bank = FilterBank::new(&band, 1).settled();
+        let mut tile = Tile { n_frames: 40, ..Tile::new() };
+        for (t, row) in tile.frames_mut().iter_mut().enumerate() {
+            // A pulse of 20 mV that leaves an offset of 1 mV.
+            row.fill(if (10..14).contains(&t) {
+                20_000.0
+            } else if t < 10 {
+                5.0
+            } else {
+                1_005.0
+            });
+        }
+        bank.process_blanked(0b11111 << 10, &mut tile, &mut Found::new());
+        assert!(tile.frames().as_flattened().iter().all(|y| *y == 0.0));
+        tile.frames_mut().iter_mut().for_each(|row| row.fill(1_005.0));
+        bank.process(&mut tile);
+        assert!(
+            tile.frames().as_flattened().iter().all(|y| *y == 0.0),
+            "the stream goes on from where it is"
+        );
     }
 }

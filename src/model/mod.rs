@@ -11,6 +11,7 @@ use crate::block::{StreamInfo, StreamKind};
 use crate::config::{Config, not_toml};
 use crate::decode::Decoder;
 use crate::error::{Error, ErrorKind};
+use crate::pipeline::Calibration;
 use crate::recording::{Recording, Truth};
 use crate::score::Score;
 use crate::sinks::PendingDir;
@@ -23,8 +24,8 @@ use std::path::Path;
 pub struct Model {
     /// All that is said in words.
     pub about: ModelAbout,
-    /// One per channel in the stream's unit, −∞ for flat ones; empty for streams of counts.
-    pub thresholds: Vec<f32>,
+    /// What the front end was told in training.
+    pub calibration: Calibration,
     /// Ready to decode.
     pub decoder: Decoder,
 }

@@ -5,6 +5,7 @@ use crate::block::StreamKind;
 use crate::config::{Config, NormaliserKind};
 use crate::decode::{Decoder, LinearDecoder, Normaliser, Output, Weights};
 use crate::error::Error;
+use crate::pipeline::Calibration;
 use crate::time::SampleRate;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
@@ -29,8 +30,9 @@ pub(super) fn to_bytes(model: &Model) -> Vec<u8> {
     if !weights.output.is_empty() {
         tensors.push(("output", Dtype::F64, vec![n_outputs, n], f64s(&weights.output)));
     }
-    if !model.thresholds.is_empty() {
-        tensors.push(("thresholds", Dtype::F32, vec![model.thresholds.len()], f32s(&model.thresholds)));
+    let thresholds = &model.calibration.thresholds;
+    if !thresholds.is_empty() {
+        tensors.push(("thresholds", Dtype::F32, vec![thresholds.len()], f32s(thresholds)));
     }
     let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
         (*name, TensorView::new(*dtype, shape.clone(), bytes).expect("shapes fit their bytes"))
@@ -109,7 +111,8 @@ pub(super) fn from_bytes(about: ModelAbout, bytes: &[u8], place: &str) -> Result
         return Err(damaged(format!("{} thresholds for {wanted} channels", thresholds.len())));
     }
     SampleRate::new(about.stream.sample_rate_hz, place)?;
-    Ok(Model { about, thresholds, decoder: Decoder::new(normaliser, linear) })
+    let calibration = Calibration::of_thresholds(thresholds);
+    Ok(Model { about, calibration, decoder: Decoder::new(normaliser, linear) })
 }
 
 /// All that the weights were trained with, a line each: `key = value`.

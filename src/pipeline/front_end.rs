@@ -1,39 +1,56 @@
 //! Broadband to crossings and power, tile by tile.
 //!
-//! In: frames of a block. Out: crossings and sums of squares per channel, added up until a bin takes them.
+//! In: frames of a block. Out: crossings and sums of squares of the channels of a range of tiles, added up until a bin
+//! takes them. What a channel gives doesn't depend on the range.
 
 use crate::block::{BLOCK_FRAMES_MAX, Payload, StreamInfo, TILE_CHANNELS, Tile, n_tiles};
 use crate::config::{Config, Features};
-use crate::detect::{Crossed, CrossingDetector, power};
+use crate::detect::{Crossed, CrossingDetector, Operator};
 use crate::error::Error;
-use crate::filter::{CommonAverage, FilterBank};
-use crate::pipeline::{Event, Stage};
+use crate::filter::{CommonAverage, FilterBank, Found};
+use crate::pipeline::watch::Watch;
+use crate::pipeline::{Calibration, Event, Stage};
+use crate::simd::Level;
 use crate::time::SampleIndex;
 use std::ops::Range;
 
-/// Reference, filter and detector of a broadband stream.
+/// Reference, filter and detector of some tiles of a broadband stream.
 pub struct FrontEnd {
+    /// Which tiles of the stream.
+    tiles: Range<usize>,
+    /// How many channels they hold.
     n_channels: usize,
     kinds: Features,
     average: CommonAverage,
     bank: FilterBank,
+    operator: Operator,
     detector: CrossingDetector,
     /// Filled only where crossings are listed.
     crossed: Option<Crossed>,
+    /// Only where the settings ask for it.
+    watch: Option<Watch>,
     tile: Tile,
+    found: Found,
     /// Of each tile's lanes, since the bin began.
     counts: Vec<[f32; TILE_CHANNELS]>,
     squares: Vec<[f32; TILE_CHANNELS]>,
 }
 
 impl FrontEnd {
-    /// For the stream that `info` describes, with one threshold per channel. Channels whose threshold is −∞
-    /// have no part in the common average.
+    /// For `tiles` of the stream that `info` describes, as the whole stream was calibrated. Channels whose threshold
+    /// is −∞ have no part in the common average.
     ///
     /// # Errors
     /// Band edges that the stream doesn't have; another number of thresholds; thresholds that are not below 0.
-    pub fn from_config(config: &Config, info: &StreamInfo, thresholds: &[f32]) -> Result<Self, Error> {
+    pub fn from_config(
+        config: &Config,
+        info: &StreamInfo,
+        calibration: &Calibration,
+        tiles: Range<usize>,
+        level: Level,
+    ) -> Result<Self, Error> {
         let n_channels = info.n_channels();
+        let thresholds = &calibration.thresholds;
         if thresholds.len() != n_channels || !thresholds.iter().all(|&threshold| threshold < 0.0) {
             return Err(Error::model("the front end", format!("{} thresholds", thresholds.len()))
                 .field("thresholds")
@@ -49,24 +66,48 @@ impl FrontEnd {
         sections[0].b.iter_mut().for_each(|b| *b *= uv_per_count);
         let refractory = front_end.refractory_frames(info.sample_rate);
         let guard = front_end.ring_guard_frames(info.sample_rate);
-        let detector = CrossingDetector::new(n_channels, thresholds, refractory)
-            .with_ring_guard(front_end.ring_guard as f32, guard);
+        let own = channels_of(&tiles, n_channels);
+        let share = front_end.detector.guard_share(front_end.ring_guard) as f32;
+        let detector = CrossingDetector::new(own.len(), &thresholds[own.clone()], refractory)
+            .with_ring_guard(share, guard)
+            .at_level(level);
+        let average = CommonAverage::new(n_channels, front_end.car_group, &active).at_level(level);
+        let watch = Watch::new(config, info, thresholds, tiles.clone(), &average, level);
         Ok(FrontEnd {
-            n_channels,
+            n_channels: own.len(),
             kinds: config.bins.features,
-            average: CommonAverage::new(n_channels, front_end.car_group, &active),
-            bank: FilterBank::new(&sections, n_tiles(n_channels)).settled(),
+            average,
+            bank: FilterBank::new(&sections, tiles.len()).settled().at_level(level),
+            operator: Operator::new(front_end.detector, tiles.len(), level),
             detector,
             crossed: None,
+            watch,
             tile: Tile::new(),
-            counts: vec![[0.0; TILE_CHANNELS]; n_tiles(n_channels)],
-            squares: vec![[0.0; TILE_CHANNELS]; n_tiles(n_channels)],
+            found: Found::new(),
+            counts: vec![[0.0; TILE_CHANNELS]; tiles.len()],
+            squares: vec![[0.0; TILE_CHANNELS]; tiles.len()],
+            tiles,
         })
     }
 
     /// Tells every crossing as an event from now on.
     pub(super) fn list_crossings(&mut self) {
         self.crossed = Some(Crossed::new());
+    }
+
+    /// Electrodes that are masked now.
+    pub(super) fn masked_channels(&self) -> u64 {
+        let tiles = 0..self.tiles.len();
+        self.watch
+            .as_ref()
+            .map_or(0, |watch| tiles.map(|own| u64::from(watch.masked(own).count_ones())).sum())
+    }
+
+    /// Leaves the running noise as it is, or lets it follow the stream again.
+    pub(super) fn freeze_noise(&mut self, frozen: bool) {
+        if let Some(watch) = &mut self.watch {
+            watch.freeze(frozen);
+        }
     }
 
     /// Takes `frames` of a block; the first of them has number `first`.
@@ -78,22 +119,35 @@ impl FrontEnd {
         on: &mut impl FnMut(Event<'_>),
     ) {
         debug_assert!(frames.end <= BLOCK_FRAMES_MAX);
-        self.average.measure(payload, frames.clone());
-        for index in 0..self.counts.len() {
-            self.tile.index = index;
-            self.average.load(payload, frames.clone(), &mut self.tile);
-            self.bank.process(&mut self.tile);
+        let by_tile = self.average.is_by_tile();
+        if !by_tile {
+            self.average.measure(payload, frames.clone(), self.tiles.clone());
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.begin(first, frames.len());
+        }
+        for own in 0..self.counts.len() {
+            let index = self.tiles.start + own;
+            if by_tile {
+                self.average.measure(payload, frames.clone(), index..index + 1);
+            }
+            match &mut self.watch {
+                None => self.filter(payload, &frames, own, 0),
+                Some(watch) => {
+                    let blanked = watch.blanked(own, &self.average, payload, &frames);
+                    self.filter(payload, &frames, own, blanked);
+                    if let Some(watch) = &mut self.watch {
+                        watch.observe(own, &self.tile, first, blanked, (&self.average, payload, &frames));
+                    }
+                }
+            }
             on(Event::Done(Stage::Filter));
             on(Event::Filtered(&self.tile));
-            if self.kinds.has_counts() || self.crossed.is_some() {
-                self.detector.process(&self.tile, &mut self.counts[index], self.crossed.as_mut());
-            }
-            if self.kinds.has_power() {
-                power::add_squares(&self.tile, &mut self.squares[index]);
-            }
+            self.detect(own);
             if let Some(crossed) = &self.crossed {
                 for (frame, lane) in crossed.iter() {
-                    let at = SampleIndex(first.0 + frame as u64);
+                    // A stream's first frame crosses nothing, so this falls below no stream's start.
+                    let at = SampleIndex(first.0 + frame as u64 - self.operator.delay_frames());
                     on(Event::Crossing { channel: index * TILE_CHANNELS + lane, at });
                 }
             }
@@ -101,8 +155,77 @@ impl FrontEnd {
         }
     }
 
-    /// Writes the sums since the bin began to `features` and starts anew.
-    pub(super) fn take_features(&mut self, features: &mut [f32]) {
+    /// Samples of tile `own` to the spike band; its squares are added up on the way, without those of `blanked` frames.
+    fn filter(&mut self, payload: &Payload, frames: &Range<usize>, own: usize, blanked: u64) {
+        let index = self.tiles.start + own;
+        self.found.squares = self.squares[own];
+        self.tile.index = own;
+        self.tile.n_frames = frames.len();
+        match self.average.samples(payload, frames, index) {
+            Some(samples) if blanked == 0 && self.bank.takes_samples(own) => {
+                self.bank.process_samples(samples, &mut self.tile, &mut self.found);
+            }
+            _ => {
+                self.tile.index = index;
+                self.average.load(payload, frames.clone(), &mut self.tile);
+                self.tile.index = own;
+                if blanked == 0 {
+                    self.bank.process_and_find(&mut self.tile, &mut self.found);
+                } else {
+                    self.bank.process_blanked(blanked, &mut self.tile, &mut self.found);
+                    self.found.squares = self.squares[own];
+                    for (t, frame) in self.tile.frames().iter().enumerate() {
+                        if blanked >> t & 1 == 0 {
+                            self.found.squares.iter_mut().zip(frame).for_each(|(sum, x)| *sum += x * x);
+                        }
+                    }
+                }
+            }
+        }
+        self.squares[own] = self.found.squares;
+        self.tile.index = index;
+    }
+
+    fn detect(&mut self, own: usize) {
+        if self.kinds.has_counts() || self.crossed.is_some() {
+            self.tile.index = own;
+            let counts = &mut self.counts[own];
+            if self.operator.is_identity() {
+                self.detector.process_found(&self.tile, &self.found.lowest, counts, self.crossed.as_mut());
+            } else {
+                self.detector.process(self.operator.process(&self.tile), counts, self.crossed.as_mut());
+            }
+            self.tile.index += self.tiles.start;
+        }
+    }
+
+    /// Writes the sums over the `received_frames` of the bin that ends before frame `at` to `features`, marks in
+    /// `unknown` which channels say nothing, and starts anew.
+    pub(super) fn take_features(
+        &mut self,
+        at: SampleIndex,
+        received_frames: u32,
+        features: &mut [f32],
+        unknown: &mut [u64],
+        on: &mut impl FnMut(Event<'_>),
+    ) {
+        if let Some(watch) = &mut self.watch {
+            for (own, unknown) in unknown.iter_mut().enumerate() {
+                let blanked = watch.take_blanked_frames(own);
+                *unknown = watch.masked(own);
+                if blanked > 0 && blanked >= received_frames {
+                    *unknown = u64::MAX;
+                } else if blanked > 0 {
+                    let grow = received_frames as f32 / (received_frames - blanked) as f32;
+                    let sums = self.counts[own].iter_mut().chain(&mut self.squares[own]);
+                    sums.for_each(|sum| *sum *= grow);
+                }
+                let thresholds = self.detector.thresholds_mut(own);
+                watch.end_bin(own, at, &mut self.average, thresholds, |channel, fault| {
+                    on(Event::Fault { channel, at, fault });
+                });
+            }
+        }
         let n = self.n_channels;
         let (counts, squares) = (self.counts.as_flattened(), self.squares.as_flattened());
         match self.kinds {
@@ -119,9 +242,48 @@ impl FrontEnd {
 
     /// Forgets the stream so far.
     pub(super) fn reset(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch
+                .reset(&mut self.average, |own, thresholds| *self.detector.thresholds_mut(own) = *thresholds);
+        }
         self.bank.reset();
+        self.operator.reset();
         self.detector.reset();
         self.counts.fill([0.0; TILE_CHANNELS]);
         self.squares.fill([0.0; TILE_CHANNELS]);
+    }
+}
+
+/// Channels of some tiles of a stream of `n_channels`.
+pub(super) fn channels_of(tiles: &Range<usize>, n_channels: usize) -> Range<usize> {
+    tiles.start * TILE_CHANNELS..(tiles.end * TILE_CHANNELS).min(n_channels)
+}
+
+/// All tiles of a stream, in at most `n_shards` runs of about equal length, cut where a reference group begins, so
+/// that no group has channels in two of them.
+pub(super) fn shard_tiles(n_channels: usize, car_group: usize, n_shards: usize) -> Vec<Range<usize>> {
+    // Tiles from one such place to the next.
+    let unit = match car_group {
+        0 => 1,
+        group => (1..=group).find(|tiles| (tiles * TILE_CHANNELS).is_multiple_of(group)).unwrap_or(group),
+    };
+    let n_tiles = n_tiles(n_channels);
+    let n_units = n_tiles.div_ceil(unit);
+    let n_shards = n_shards.clamp(1, n_units.max(1));
+    let edge = |shard: usize| (shard * n_units / n_shards * unit).min(n_tiles);
+    (0..n_shards).map(|shard| edge(shard)..edge(shard + 1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_cut_between_groups() {
+        assert_eq!(shard_tiles(50_000, 64, 2), [0..391, 391..782]);
+        assert_eq!(shard_tiles(1_024, 0, 3), [0..5, 5..10, 10..16]);
+        assert_eq!(shard_tiles(1_024, 96, 2), [0..9, 9..16], "3 tiles hold two groups of 96");
+        assert_eq!(shard_tiles(96, 96, 4), [0..2]);
+        assert_eq!(shard_tiles(10, 16, 4), [0..1]);
     }
 }

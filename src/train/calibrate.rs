@@ -1,15 +1,17 @@
 //! The noise of a recording's channels, for the thresholds.
 
-use crate::block::{Block, Payload, StreamInfo, StreamKind};
+use crate::block::{Block, Payload, StreamInfo, StreamKind, n_tiles};
 use crate::config::Config;
-use crate::detect::NoiseEstimator;
+use crate::detect::{NoiseEstimator, Operator};
 use crate::error::Error;
-use crate::pipeline::{Event, Pipeline};
+use crate::pipeline::{Calibration, Event, Pipeline};
+use crate::simd::Level;
 use crate::sources::{ReadOutcome, SampleSource};
 use crate::time::SampleIndex;
 
-/// Thresholds of a broadband stream: the noise of each channel in the first seconds from frame `from` on, times
-/// the threshold's multiple; −∞ (never crossed) for channels whose samples never change. Empty for a stream of
+/// Calibrates the front end to a broadband stream. Thresholds: the noise of each channel, measured on what the
+/// detector looks at, in the first seconds from frame `from` on, times the threshold's multiple; −∞ (never
+/// crossed) for channels whose samples never change. Empty for a stream of
 /// counts. Reads `source` from where it stands, its beginning.
 ///
 /// # Errors
@@ -18,10 +20,10 @@ pub fn calibrate(
     source: &mut dyn SampleSource,
     config: &Config,
     from: SampleIndex,
-) -> Result<Vec<f32>, Error> {
+) -> Result<Calibration, Error> {
     let info: StreamInfo = source.info().clone();
     if info.kind == StreamKind::Counts {
-        return Ok(Vec::new());
+        return Ok(Calibration::default());
     }
     let settled = SampleIndex(from.0 + (SETTLE_SECONDS * info.sample_rate.hz()) as u64);
     let asked = (config.front_end.noise_seconds * info.sample_rate.hz()) as u64;
@@ -33,17 +35,23 @@ pub fn calibrate(
             .legal(format!("some frames after the first {SETTLE_SECONDS} s, in which the filter settles"))
             .hint("a longer recording"));
     }
-    let mut pipeline =
-        Pipeline::from_config(config, &info, &vec![f32::NEG_INFINITY; info.n_channels()], None)?;
+    let mut pipeline = Pipeline::from_config(config, &info, &Calibration::unknown(info.n_channels()), None)?;
     let mut noise = NoiseEstimator::new(info.n_channels(), config.front_end.noise, frames);
+    let mut operator = Operator::new(config.front_end.detector, n_tiles(info.n_channels()), Level::widest());
     let mut changes = Changes::new(info.n_channels());
     let mut block = source.new_block();
     while block.end_sample().0 < settled.0 + asked && source.read(&mut block)? == ReadOutcome::Block {
         changes.observe(&block);
         let use_it = block.header.first_sample >= settled;
+        if block.header.starts_segment {
+            operator.reset();
+        }
         pipeline.process(&block, |event| {
-            if let (Event::Filtered(tile), true) = (event, use_it) {
-                noise.observe(tile);
+            if let Event::Filtered(tile) = event {
+                let tile = operator.process(tile);
+                if use_it {
+                    noise.observe(tile);
+                }
             }
         });
     }
@@ -57,7 +65,8 @@ pub fn calibrate(
             .legal("samples whose squares are finite numbers")
             .hint("a scale in µV per count")),
     };
-    noise.finish().into_iter().enumerate().map(threshold).collect()
+    let thresholds = noise.finish().into_iter().enumerate().map(threshold).collect::<Result<_, _>>()?;
+    Ok(Calibration::of_thresholds(thresholds))
 }
 
 /// Which channels' samples ever change. Asked before any filter, since a common average reference gives a dead

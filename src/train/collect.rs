@@ -3,7 +3,7 @@
 use super::dataset::{Dataset, Targets};
 use crate::config::Config;
 use crate::error::Error;
-use crate::pipeline::{Event, Pipeline};
+use crate::pipeline::{Calibration, Event, Pipeline};
 use crate::recording::Recording;
 use crate::sources::ReadOutcome;
 use ndarray::Array2;
@@ -15,12 +15,12 @@ use ndarray::Array2;
 pub fn collect(
     recording: &mut Recording,
     config: &Config,
-    thresholds: &[f32],
+    calibration: &Calibration,
     end: u64,
     mut tick: impl FnMut(u64),
 ) -> Result<Dataset, Error> {
     let info = recording.source.info().clone();
-    let mut pipeline = Pipeline::from_config(config, &info, thresholds, None)?;
+    let mut pipeline = Pipeline::from_config(config, &info, calibration, None)?;
     let schedule = *pipeline.schedule();
     let n_features = config.bins.features.width(info.n_channels());
     check_size(end, n_features, &recording.about.path)?;

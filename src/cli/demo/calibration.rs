@@ -1,6 +1,6 @@
 //! Calibration: noise, then bins while the user follows a cursor that moves by itself, then the fit.
 //!
-//! In: a simulator. Out: thresholds and a decoder. The fit sees the bins and the cursor that was followed, as
+//! In: a simulator. Out: the front end's calibration and a decoder. The fit sees the bins and the cursor that was followed, as
 //! it would with a person; nothing of how the tissue was made.
 
 use super::rig::Rig;
@@ -8,7 +8,7 @@ use crate::cli::progress;
 use efference::binning::Bin;
 use efference::config::{BinsConfig, Config, DecoderConfig, DecoderKind, Features, FrontEndConfig};
 use efference::decode::Decoder;
-use efference::pipeline::{Event, Pipeline};
+use efference::pipeline::{Calibration, Event, Pipeline};
 use efference::sources::SampleSource;
 use efference::sources::simulator::{Path, Simulator, Task};
 use efference::train::{self, Dataset, Fitted, Movement, Targets};
@@ -18,7 +18,7 @@ use ndarray::Array2;
 /// A front end and a decoder that were made for each other.
 pub(super) struct Calibrated {
     pub(super) config: Config,
-    pub(super) thresholds: Vec<f32>,
+    pub(super) calibration: Calibration,
     pub(super) decoder: Decoder,
     /// Channels that the decoder looks at.
     pub(super) n_used: usize,
@@ -27,7 +27,7 @@ pub(super) struct Calibrated {
 impl Calibrated {
     /// Electrodes that are not flat, as the noise says.
     pub(super) fn n_alive(&self) -> usize {
-        self.thresholds.iter().filter(|threshold| threshold.is_finite()).count()
+        self.calibration.thresholds.iter().filter(|threshold| threshold.is_finite()).count()
     }
 }
 
@@ -38,13 +38,13 @@ impl Calibrated {
 pub(super) fn calibrate(simulator: &mut Simulator, seed: u64) -> Result<Calibrated, Error> {
     let config = config();
     let spinner = progress::spinner("measuring noise");
-    let thresholds = train::calibrate(simulator, &config, SampleIndex(0))?;
+    let calibration = train::calibrate(simulator, &config, SampleIndex(0))?;
     spinner.finish_and_clear();
-    let data = follow(simulator, &config, &thresholds, seed)?;
+    let data = follow(simulator, &config, &calibration, seed)?;
     let spinner = progress::spinner("fitting the decoder");
     let Fitted { decoder, choices } = train::fit(&data, &config.decoder)?;
     spinner.finish_and_clear();
-    Ok(Calibrated { config, thresholds, decoder, n_used: choices.n_features })
+    Ok(Calibrated { config, calibration, decoder, n_used: choices.n_features })
 }
 
 /// All settings of the demo's pipeline. Of the decoders that were tried with twelve seeds, this one hit the
@@ -71,11 +71,11 @@ fn config() -> Config {
 fn follow(
     simulator: &mut Simulator,
     config: &Config,
-    thresholds: &[f32],
+    calibration: &Calibration,
     seed: u64,
 ) -> Result<Dataset, Error> {
     let info = simulator.info().clone();
-    let pipeline = Pipeline::from_config(config, &info, thresholds, None)?;
+    let pipeline = Pipeline::from_config(config, &info, calibration, None)?;
     let n_frames = (FOLLOW_SECONDS * info.sample_rate.hz()) as u64;
     let path = Path::new(Task::Random, (FOLLOW_SECONDS * 1e3) as usize + 1, seed);
     let bar = progress::bar("calibrating", n_frames);

@@ -50,7 +50,7 @@ pub(super) fn use_cursor(
 ) -> Result<Session, Error> {
     let info = simulator.info().clone();
     let decoder = calibrated.decoder.clone();
-    let pipeline = Pipeline::from_config(&calibrated.config, &info, &calibrated.thresholds, Some(decoder))?;
+    let pipeline = Pipeline::from_config(&calibrated.config, &info, &calibrated.calibration, Some(decoder))?;
     let mut rig = Rig::new(simulator, pipeline);
     let mut targets = Targets::new(seed, BIN_WIDTH_MS * 1e-3);
     let mut user = User::new();
