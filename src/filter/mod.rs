@@ -9,9 +9,11 @@ mod cascade;
 pub mod common_average;
 pub mod design;
 pub mod reference;
+pub mod regression_reference;
 
 pub use bank::FilterBank;
 pub use cascade::Found;
 
 pub use common_average::CommonAverage;
 pub use design::Section;
+pub use regression_reference::{RegressionReference, RegressionWeights};
