@@ -1,16 +1,19 @@
-//! The noise of a recording's channels, for the thresholds.
+//! The noise of a recording's channels, for the thresholds, and the weights of a linear regression reference.
 
-use crate::block::{Block, Payload, StreamInfo, StreamKind};
-use crate::config::Config;
+use super::regression_reference::ReferenceFit;
+use crate::block::{Block, Payload, StreamInfo, StreamKind, Tile};
+use crate::config::{Config, FrontEndConfig, Reference};
 use crate::detect::NoiseEstimator;
 use crate::error::Error;
+use crate::filter::RegressionWeights;
 use crate::pipeline::{Calibration, Event, Pipeline};
 use crate::sources::{ReadOutcome, SampleSource};
 use crate::time::SampleIndex;
 
-/// Calibrates the front end to a broadband stream. Thresholds: the noise of each channel in the first seconds from frame `from` on, times
-/// the threshold's multiple; −∞ (never crossed) for channels whose samples never change. Empty for a stream of
-/// counts. Reads `source` from where it stands, its beginning.
+/// Calibrates the front end to a broadband stream on the first seconds from frame `from` on. Thresholds: the noise of
+/// each channel times the threshold's multiple; −∞ (never crossed) for channels whose samples never change. Weights of
+/// a linear regression reference, where `config` asks for one; the noise is then that behind it. Nothing for a stream
+/// of counts. Reads `source` from where it stands, its beginning.
 ///
 /// # Errors
 /// A damaged recording, settings that don't suit it, one that ends before its noise can be measured.
@@ -33,8 +36,9 @@ pub fn calibrate(
             .legal(format!("some frames after the first {SETTLE_SECONDS} s, in which the filter settles"))
             .hint("a longer recording"));
     }
-    let mut pipeline = Pipeline::from_config(config, &info, &Calibration::unknown(info.n_channels()), None)?;
-    let mut noise = NoiseEstimator::new(info.n_channels(), config.front_end.noise, frames);
+    let mut stretch = Stretch::new(&config.front_end, info.n_channels(), frames);
+    let bare = stretch.config(config);
+    let mut pipeline = Pipeline::from_config(&bare, &info, &Calibration::unknown(info.n_channels()), None)?;
     let mut changes = Changes::new(info.n_channels());
     let mut block = source.new_block();
     while block.end_sample().0 < settled.0 + asked && source.read(&mut block)? == ReadOutcome::Block {
@@ -42,10 +46,11 @@ pub fn calibrate(
         let use_it = block.header.first_sample >= settled;
         pipeline.process(&block, |event| {
             if let (Event::Filtered(tile), true) = (event, use_it) {
-                noise.observe(tile);
+                stretch.observe(tile);
             }
         });
     }
+    let (noise, reference) = stretch.finish(&changes.ever);
     let multiple = config.front_end.threshold;
     let threshold = |(channel, noise): (usize, f32)| match noise {
         _ if !changes.ever[channel] => Ok(f32::NEG_INFINITY),
@@ -56,8 +61,54 @@ pub fn calibrate(
             .legal("samples whose squares are finite numbers")
             .hint("a scale in µV per count")),
     };
-    let thresholds = noise.finish().into_iter().enumerate().map(threshold).collect::<Result<_, _>>()?;
-    Ok(Calibration::of_thresholds(thresholds))
+    let thresholds = noise.into_iter().enumerate().map(threshold).collect::<Result<_, _>>()?;
+    Ok(Calibration { thresholds, reference })
+}
+
+/// What is measured on the stretch.
+enum Stretch {
+    /// Noise behind the settings' own reference.
+    Noise(NoiseEstimator),
+    /// Weights, and the noise behind them.
+    Weights(ReferenceFit),
+}
+
+impl Stretch {
+    fn new(front_end: &FrontEndConfig, n_channels: usize, frames: u64) -> Self {
+        let &FrontEndConfig { reference, car_group, lrr_ridge, noise, .. } = front_end;
+        match reference {
+            Reference::Car => Stretch::Noise(NoiseEstimator::new(n_channels, noise, frames)),
+            Reference::Lrr => {
+                Stretch::Weights(ReferenceFit::new(n_channels, car_group, lrr_ridge, noise, frames))
+            }
+        }
+    }
+
+    /// The settings with which the stretch is filtered: there is no reference while its weights are fitted.
+    fn config(&self, config: &Config) -> Config {
+        let mut config = config.clone();
+        if let Stretch::Weights(_) = self {
+            (config.front_end.reference, config.front_end.car_group) = (Reference::Car, 0);
+        }
+        config
+    }
+
+    fn observe(&mut self, tile: &Tile) {
+        match self {
+            Stretch::Noise(noise) => noise.observe(tile),
+            Stretch::Weights(fit) => fit.observe(tile),
+        }
+    }
+
+    fn finish(self, alive: &[bool]) -> (Vec<f32>, Option<RegressionWeights>) {
+        match self {
+            Stretch::Noise(noise) => (noise.finish(), None),
+            Stretch::Weights(fit) => {
+                let (weights, noise) = fit.finish(alive);
+                (noise, Some(weights))
+            }
+        }
+    }
 }
 
 /// Which channels' samples ever change. Asked before any filter, since a common average reference gives a dead
