@@ -131,14 +131,19 @@ impl RegressionReference {
     /// # Panics
     /// If `tile.index` is not below the number of tiles that it was built for.
     pub fn process(&self, keep: u64, tile: &mut Tile) {
-        let rows = &self.rows[tile.index * self.block..][..self.block];
+        self.process_frames(keep, tile.index, tile.frames_mut());
+    }
+
+    /// As [`RegressionReference::process`], of frames of tile `index`.
+    pub(crate) fn process_frames(&self, keep: u64, index: usize, frames: &mut [[f32; TILE_CHANNELS]]) {
+        let rows = &self.rows[index * self.block..][..self.block];
         let keep = std::array::from_fn(|lane| 0u32.wrapping_sub((keep >> lane) as u32 & 1));
         match self.level.name() {
             // Where a block is a tile, AVX-512 has registers for all of its lanes in four frames.
             "avx512" if self.block == TILE_CHANNELS => {
-                referenced::<TILE_CHANNELS, 4>(self.level, tile.frames_mut(), rows, &keep);
+                referenced::<TILE_CHANNELS, 4>(self.level, frames, rows, &keep);
             }
-            _ => referenced::<LANES, 2>(self.level, tile.frames_mut(), rows, &keep),
+            _ => referenced::<LANES, 2>(self.level, frames, rows, &keep),
         }
     }
 }
