@@ -27,6 +27,8 @@ pub mod device;
 pub mod recording;
 pub mod sources;
 
+pub mod rings;
+
 pub mod simd;
 
 pub mod filter;
@@ -40,9 +42,13 @@ pub mod sinks;
 
 pub mod pipeline;
 
+pub mod live;
+
 pub mod model;
 pub mod score;
 pub mod train;
+
+pub mod hybrid;
 
 pub use error::{Error, ErrorKind};
 pub use time::{SampleIndex, SampleRate};

@@ -2,13 +2,15 @@
 //!
 //! Every random choice comes from one seed, which is printed when a case fails.
 
+use efference::binning::Bin;
 use efference::block::{
     BLOCK_FRAMES_MAX, Block, BlockHeader, Payload, StreamInfo, StreamKind, TILE_CHANNELS,
 };
 use efference::config::{Config, NormaliserKind};
 use efference::decode::{Decoder, LinearDecoder, Normaliser, Output, Weights};
 use efference::intents::{Action, Intent};
-use efference::pipeline::{Calibration, Event, GAP_BINS_MAX, Ledger, Pipeline};
+use efference::pipeline::{Calibration, Event, GAP_BINS_MAX, Joint, Ledger, Pipeline, Shard};
+use efference::simd::Level;
 use efference::{SampleIndex, SampleRate};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -134,7 +136,12 @@ impl Rig {
 
 impl Told {
     fn take(&mut self, pipeline: &mut Pipeline, block: &Block) {
-        pipeline.process(block, |event| match event {
+        pipeline.process(block, |event| self.hear(event));
+        self.ledger = pipeline.ledger();
+    }
+
+    fn hear(&mut self, event: Event<'_>) {
+        match event {
             Event::Bin(bin) => self.bins.push(BinTold {
                 index: bin.index,
                 end: bin.end.0,
@@ -146,8 +153,7 @@ impl Told {
             Event::Intent(intent) => self.intents.push(*intent),
             Event::Crossing { channel, at } => self.crossings.push((at.0, channel)),
             Event::Filtered(_) | Event::Done(_) => {}
-        });
-        self.ledger = pipeline.ledger();
+        }
     }
 }
 
@@ -196,10 +202,10 @@ fn noise(n: usize, seed: u64) -> Vec<i16> {
     (0..n).map(sample).collect()
 }
 
-fn settings(car_group: usize, notch: bool, features: &str, width_ms: f64) -> String {
+fn settings(detector: &str, car_group: usize, notch: bool, features: &str, width_ms: f64) -> String {
     let notch = if notch { 50 } else { 0 };
     format!(
-        "[front_end]\ncar_group = {car_group}\nnotch_hz = {notch}\nrefractory_ms = 1.0\n\
+        "[front_end]\ndetector = \"{detector}\"\ncar_group = {car_group}\nnotch_hz = {notch}\nrefractory_ms = 1.0\n\
          [bins]\nwidth_ms = {width_ms}\nfeatures = \"{features}\""
     )
 }
@@ -210,8 +216,59 @@ fn lengths() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(1..=BLOCK_FRAMES_MAX, 1..12)
 }
 
+/// Runs all frames through shards of the stream at this level, and joins their bins.
+fn run_in_shards(rig: &Rig, n_shards: usize, level: Level, lengths: &[usize]) -> Told {
+    let Rig { info, config, calibration, decoder, .. } = rig;
+    let mut shards = Shard::from_config(config, info, calibration, n_shards, level).expect("legal settings");
+    let mut joint = Joint::new(config, &shards, Some(decoder.clone())).expect("widths fit");
+    let mut told = Told::default();
+    let mut parts: Vec<Vec<Bin>> = vec![Vec::new(); shards.len()];
+    let (mut lengths, mut at) = (lengths.iter().cycle(), 0);
+    while at < rig.n_frames() {
+        let length = (*lengths.next().expect("a cycle")).min(rig.n_frames() - at);
+        let mut block = rig.block(at, length);
+        block.header.starts_segment = at == 0;
+        for (shard, parts) in shards.iter_mut().zip(&mut parts) {
+            shard.list_crossings();
+            shard.process(&block, |event| match event {
+                Event::Bin(bin) => parts.push(bin.clone()),
+                other => told.hear(other),
+            });
+            told.ledger = shard.ledger();
+        }
+        for bin in 0..parts[0].len() {
+            parts.iter().enumerate().for_each(|(shard, parts)| joint.place(shard, &parts[bin]));
+            joint.finish(|event| told.hear(event));
+        }
+        parts.iter_mut().for_each(Vec::clear);
+        at += length;
+    }
+    told.crossings.sort_unstable();
+    told
+}
+
 proptest! {
     #![proptest_config(cases(40))]
+
+    #[test]
+    fn shards_and_levels_say_the_same(
+        n_channels in 1_usize..400,
+        n_shards in 1_usize..5,
+        lengths in lengths(),
+        car in prop_oneof![Just(0_usize), Just(16), Just(64), Just(96), Just(128)],
+        order in 1_usize..5,
+        detector in prop::sample::select(vec!["negative", "absolute", "neo"]),
+        seed in 0_u64..1000,
+    ) {
+        let settings = settings(detector, car, seed % 2 == 0, "counts-and-power", 3.1).replace("notch_hz", &format!("order = {order}\nnotch_hz"));
+        let samples = Payload::Int16(noise(400 * n_channels, seed));
+        let rig = Rig::new(info(StreamKind::Broadband, n_channels, 20_000.0), &settings, samples);
+        let whole = rig.run(&[BLOCK_FRAMES_MAX], |_| false);
+        prop_assert!(!whole.intents.is_empty());
+        for level in Level::all() {
+            prop_assert_eq!(&whole, &run_in_shards(&rig, n_shards, level, &lengths), "{}", level.name());
+        }
+    }
 
     /// 19,531 Hz × 20 ms is no whole number of frames, and blocks straddle the edges of most bins.
     #[test]
@@ -221,6 +278,7 @@ proptest! {
         n_channels in prop::sample::select(vec![1, 5, TILE_CHANNELS, 70]),
         car_group in prop::sample::select(vec![0, 16, 64]),
         features in prop::sample::select(vec!["counts", "power", "counts-and-power"]),
+        detector in prop::sample::select(vec!["negative", "absolute", "neo"]),
         (notch, floats) in any::<(bool, bool)>(),
         (hz, width_ms) in prop::sample::select(vec![(19_531.0, 20.0), (30_000.0, 5.0), (24_414.062_5, 3.3)]),
     ) {
@@ -230,7 +288,7 @@ proptest! {
             true => Payload::Float32(samples.into_iter().map(|sample| f32::from(sample) * 1.01).collect()),
         };
         let info = info(StreamKind::Broadband, n_channels, hz);
-        let rig = Rig::new(info, &settings(car_group, notch, features, width_ms), samples);
+        let rig = Rig::new(info, &settings(detector, car_group, notch, features, width_ms), samples);
         let whole = rig.run(WHOLE, |_| false);
         prop_assert!(whole.bins.len() >= 3 && whole.intents.len() == whole.bins.len());
         prop_assert!(!whole.crossings.is_empty() || car_group > 0 || n_channels == 1);
@@ -264,7 +322,7 @@ proptest! {
         let rig = match broadband {
             true => Rig::new(
                 info(StreamKind::Broadband, n_channels, 19_531.0),
-                &settings(0, false, "counts-and-power", 3.0),
+                &settings("negative", 0, false, "counts-and-power", 3.0),
                 Payload::Int16(noise(2000 * n_channels, 1)),
             ),
             false => Rig::new(
@@ -302,10 +360,11 @@ proptest! {
         bits in prop::collection::vec(any::<u32>(), 5 * 400),
         features in prop::sample::select(vec!["counts", "power", "counts-and-power"]),
         car_group in prop::sample::select(vec![0, 5]),
+        detector in prop::sample::select(vec!["negative", "neo"]),
     ) {
         let samples = Payload::Float32(bits.into_iter().map(f32::from_bits).collect());
         let info = info(StreamKind::Broadband, 5, 20_000.0);
-        let rig = Rig::new(info, &settings(car_group, true, features, 2.0), samples);
+        let rig = Rig::new(info, &settings(detector, car_group, true, features, 2.0), samples);
         let told = rig.run(WHOLE, |_| false);
         prop_assert_eq!(told.intents.len(), 10);
         for intent in &told.intents {
@@ -327,7 +386,8 @@ fn silence_rails_and_jumps_between_them_say_numbers() {
             let frames = pattern.iter().cycle().take(3000);
             let samples = frames.flat_map(|&sample| std::iter::repeat_n(sample, n_channels)).collect();
             let info = info(StreamKind::Broadband, n_channels, 30_000.0);
-            let rig = Rig::new(info, &settings(64, true, features, 10.0), Payload::Int16(samples));
+            let rig =
+                Rig::new(info, &settings("negative", 64, true, features, 10.0), Payload::Int16(samples));
             let told = rig.run(WHOLE, |_| false);
             assert_eq!(told.intents.len(), 10);
             assert!(told.intents.iter().all(is_finite), "{pattern:?}, {features}: {:?}", told.intents);
@@ -358,7 +418,7 @@ fn a_bin_with_losses_counts_what_a_whole_one_would() {
 fn power_of_a_bin_with_losses_is_that_of_what_came() {
     let rig = Rig::new(
         info(StreamKind::Broadband, 4, 30_000.0),
-        &settings(0, false, "power", 10.0),
+        &settings("negative", 0, false, "power", 10.0),
         Payload::Int16(noise(4 * 3000, 5)),
     );
     let (whole, holed) = (rig.run(WHOLE, |_| false), rig.run(WHOLE, |frame| (1350..1500).contains(&frame)));
@@ -422,7 +482,7 @@ fn a_segment_knows_nothing_of_the_one_before() {
         (StreamKind::Counts, Payload::Counts((0..6 * 1200).map(|i| (i * i % 11) as u16).collect())),
     ] {
         let settings = match kind {
-            StreamKind::Broadband => settings(6, true, "counts-and-power", 10.0),
+            StreamKind::Broadband => settings("negative", 6, true, "counts-and-power", 10.0),
             StreamKind::Counts => "[bins]\nwidth_ms = 10".to_string(),
         };
         let rig = Rig::new(info(kind, 6, 30_000.0), &settings, samples);

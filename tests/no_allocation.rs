@@ -36,17 +36,20 @@ fn counts_with_every_decoder() {
 #[test]
 fn broadband_of_1024_channels_crossings_listed_or_not() {
     let n_channels = 1024;
-    let text = "[front_end]\ncar_group = 64\nnotch_hz = 50\n[bins]\nwidth_ms = 1.1\n\
-        features = \"counts-and-power\"";
-    let config = Config::parse(text, "test").expect("legal settings");
     let info = info(StreamKind::Broadband, n_channels, 30_000.0);
     let calibration = Calibration::of_thresholds(vec![-100.0; n_channels]);
-    for (listed, mut block) in [(false, Block::int16(n_channels)), (true, Block::float32(n_channels))] {
+    for (listed, detector) in [(false, "negative"), (true, "negative"), (false, "absolute"), (true, "neo")] {
+        let text = format!(
+            "[front_end]\ncar_group = 64\nnotch_hz = 50\ndetector = \"{detector}\"\n[bins]\nwidth_ms = 1.1\n\
+             features = \"counts-and-power\""
+        );
+        let config = Config::parse(&text, "test").expect("legal settings");
+        let mut block = if listed { Block::float32(n_channels) } else { Block::int16(n_channels) };
         let mut pipeline = Pipeline::from_config(&config, &info, &calibration, None).expect("legal settings");
         if listed {
             pipeline.list_crossings();
         }
-        let what = format!("broadband, crossings listed: {listed}");
+        let what = format!("broadband, {detector}, crossings listed: {listed}");
         let events = assert_no_allocation(&mut pipeline, &mut block, &what);
         assert!(events > 0, "{what}: bins or crossings came");
     }

@@ -24,6 +24,48 @@ pub struct Bin {
     pub starts_segment: bool,
     /// One value per channel: counts, or mean square in µV²; with both, all counts come first.
     pub features: Vec<f32>,
+    /// Channels; with both kinds of features there are twice as many features.
+    pub n_channels: usize,
+    /// Of every 64 channels, a bit for each whose features mean nothing: lost, or masked. All others are known.
+    pub unknown: Vec<u64>,
+}
+
+impl Bin {
+    /// An empty bin of `n_channels`.
+    pub fn new(kinds: Features, n_channels: usize) -> Self {
+        Bin {
+            index: 0,
+            end: SampleIndex(0),
+            received_frames: 0,
+            lost_frames: 0,
+            starts_segment: true,
+            features: vec![0.0; kinds.width(n_channels)],
+            n_channels,
+            unknown: vec![0; n_channels.div_ceil(64)],
+        }
+    }
+
+    /// Becomes a copy of `other`, in the memory that it has.
+    ///
+    /// # Panics
+    /// If the two are not of the same channels and features.
+    pub fn copy_from(&mut self, other: &Bin) {
+        self.features.copy_from_slice(&other.features);
+        self.unknown.copy_from_slice(&other.unknown);
+        self.index = other.index;
+        self.end = other.end;
+        self.received_frames = other.received_frames;
+        self.lost_frames = other.lost_frames;
+        self.starts_segment = other.starts_segment;
+    }
+
+    /// The channels whose features mean nothing.
+    pub fn unknown_channels(&self) -> impl Iterator<Item = usize> + '_ {
+        let words = self.unknown.iter().enumerate().filter(|(_, bits)| **bits != 0);
+        words.flat_map(|(word, &bits)| {
+            (0..64).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| word * 64 + bit)
+        })
+    }
 }
 
 /// Collects one bin after another on a grid.
@@ -37,15 +79,7 @@ pub struct BinBuilder {
 impl BinBuilder {
     /// The first bin of a stream of `n_channels`.
     pub fn new(schedule: BinSchedule, kinds: Features, n_channels: usize) -> Self {
-        let features = vec![0.0; kinds.width(n_channels)];
-        let bin = Bin {
-            index: 0,
-            end: schedule.edge(1),
-            received_frames: 0,
-            lost_frames: 0,
-            starts_segment: true,
-            features,
-        };
+        let bin = Bin { end: schedule.edge(1), ..Bin::new(kinds, n_channels) };
         BinBuilder { schedule, kinds, bin }
     }
 
@@ -100,6 +134,11 @@ impl BinBuilder {
         &mut self.bin.features
     }
 
+    /// Of every 64 channels of the open bin, a bit for each that is unknown.
+    pub fn unknown_mut(&mut self) -> &mut [u64] {
+        &mut self.bin.unknown
+    }
+
     /// Closes the open bin: sums become features, losses are mended by proportion.
     pub fn close(&mut self) -> &Bin {
         let received = self.bin.received_frames;
@@ -129,6 +168,7 @@ impl BinBuilder {
         self.bin.lost_frames = 0;
         self.bin.starts_segment = starts_segment;
         self.bin.features.fill(0.0);
+        self.bin.unknown.fill(0);
     }
 
     /// How many of the features are counts, how many power.

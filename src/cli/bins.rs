@@ -18,13 +18,18 @@ impl BinRange {
     /// # Errors
     /// If it is empty or reaches past the end.
     pub(crate) fn within(self, n_bins: u64, place: &str) -> Result<Range<u64>, Error> {
-        let range = self.start.unwrap_or(0)..self.end.unwrap_or(n_bins);
-        if range.start < range.end && range.end <= n_bins {
+        self.within_named(n_bins, place, "bins")
+    }
+
+    /// The same of other things that are counted from 0, which the option `--name` names.
+    pub(crate) fn within_named(self, n: u64, place: &str, name: &str) -> Result<Range<u64>, Error> {
+        let range = self.start.unwrap_or(0)..self.end.unwrap_or(n);
+        if range.start < range.end && range.end <= n {
             return Ok(range);
         }
-        Err(Error::usage(place, format!("bins {}..{}", range.start, range.end))
-            .field("--bins")
-            .legal(format!("A..B with A < B, within 0..{n_bins}, the bins of this recording")))
+        Err(Error::usage(place, format!("{name} {}..{}", range.start, range.end))
+            .field(format!("--{name}"))
+            .legal(format!("A..B with A < B, within 0..{n}, the {name} of this recording")))
     }
 }
 

@@ -104,6 +104,7 @@ mod tests {
             kinematics: None,
             silent_channels: (0..20).map(|channel| format!("ch{channel}")).collect(),
             synthetic: true,
+            hybrid: false,
             mapping: None,
             missing: vec!["Kinematics.".to_string()],
             notes: Vec::new(),

@@ -2,10 +2,13 @@
 
 mod bins;
 mod clock;
+mod compare;
 mod demo;
 mod detect;
 mod eval;
+mod hybrid;
 mod inspect;
+mod live;
 mod plot;
 mod progress;
 mod replay;
@@ -23,6 +26,9 @@ use std::process::ExitCode;
 pub(crate) fn main() -> ExitCode {
     // What is half written goes away; what was there before stays.
     let interrupted = || {
+        if live::interrupt() {
+            return;
+        }
         sinks::remove_pending();
         eprintln!("interrupted: nothing half written is left");
         std::process::exit(EXIT_INTERRUPTED);
@@ -70,8 +76,10 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Train(train::TrainArgs),
     Replay(replay::ReplayArgs),
+    Run(live::RunArgs),
     Eval(eval::EvalArgs),
     Detect(detect::DetectArgs),
+    Hybrid(hybrid::HybridArgs),
     Completions(CompletionsArgs),
 }
 
@@ -82,8 +90,10 @@ impl Command {
             Command::Inspect(args) => inspect::run(args),
             Command::Train(args) => train::run(args),
             Command::Replay(args) => replay::run(args),
+            Command::Run(args) => live::run(args),
             Command::Eval(args) => eval::run(args),
             Command::Detect(args) => detect::run(args),
+            Command::Hybrid(args) => hybrid::run(args),
             Command::Completions(args) => {
                 let mut script = Vec::new();
                 clap_complete::generate(args.shell, &mut Cli::command(), "efference", &mut script);

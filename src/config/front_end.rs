@@ -1,6 +1,6 @@
 //! `[front_end]`: broadband to crossings and power.
 
-use crate::detect::NoiseRule;
+use crate::detect::{DetectorKind, NoiseRule};
 use crate::error::Error;
 use crate::filter::design::{self, Section};
 use crate::time::SampleRate;
@@ -51,7 +51,10 @@ pub struct FrontEndConfig {
     pub notch_hz: f64,
     /// Quality of the notch: centre over −3 dB width.
     pub notch_quality: f64,
-    /// How a channel's noise is measured.
+    /// In what spikes are looked for: the signal, its magnitude or its energy ([`crate::detect::operator`]). What a
+    /// file leaves out of `noise` and `threshold` is then this detector's usual.
+    pub detector: DetectorKind,
+    /// How a channel's noise is measured, on what the detector looks at.
     pub noise: NoiseRule,
     /// Seconds from the start in which noise is measured.
     pub noise_seconds: f64,
@@ -77,6 +80,7 @@ impl Default for FrontEndConfig {
             order: 2,
             notch_hz: 0.0,
             notch_quality: 30.0,
+            detector: DetectorKind::Negative,
             noise: NoiseRule::Mad,
             noise_seconds: 5.0,
             threshold: -4.5,
@@ -103,6 +107,13 @@ impl FrontEndConfig {
             design::butterworth_high_pass(self.order, self.low_cut_hz, rate.hz())?
         });
         Ok(sections)
+    }
+
+    /// Takes `detector`, with its usual noise rule and multiple where none is given.
+    pub fn set_detector(&mut self, detector: DetectorKind, noise: Option<NoiseRule>, threshold: Option<f64>) {
+        self.detector = detector;
+        self.noise = noise.unwrap_or(detector.usual_noise());
+        self.threshold = threshold.unwrap_or(detector.usual_threshold(self.noise));
     }
 
     /// The refractory period in whole frames, rounded to the nearest.

@@ -7,13 +7,16 @@
 mod bins;
 mod decoder;
 mod front_end;
+mod live;
 
 pub use bins::{BinsConfig, Features};
 pub use decoder::{DecoderConfig, DecoderKind, NormaliserKind, RidgeShape};
 pub use front_end::{FrontEndConfig, Reference};
+pub use live::{LiveConfig, RING_BLOCKS_MAX, SHARDS_MAX};
 
 use crate::binning::BinSchedule;
 use crate::block::{StreamInfo, StreamKind};
+use crate::detect::{DetectorKind, NoiseRule};
 use crate::error::{Error, ErrorKind};
 use crate::filter::{design, regression_reference};
 use serde::{Deserialize, Serialize};
@@ -47,7 +50,14 @@ impl Config {
     pub fn parse(text: &str, place: &str) -> Result<Self, Error> {
         let table: toml::Table = toml::from_str(text).map_err(|error| not_toml(place, &error))?;
         check_keys(&table, &legal_keys(), place)?;
-        let config: Config = table.try_into().map_err(|error| not_toml(place, &error))?;
+        let given = |key: &str| {
+            table.get("front_end").and_then(toml::Value::as_table).is_some_and(|keys| keys.contains_key(key))
+        };
+        let (noise, threshold) = (given("noise"), given("threshold"));
+        let mut config: Config = table.try_into().map_err(|error| not_toml(place, &error))?;
+        let front_end = &mut config.front_end;
+        let (noise, threshold) = (noise.then_some(front_end.noise), threshold.then_some(front_end.threshold));
+        front_end.set_detector(front_end.detector, noise, threshold);
         config.check(place)?;
         Ok(config)
     }
@@ -65,6 +75,11 @@ impl Config {
         in_range(place, "front_end.notch_quality", notch_quality, 0.1, 1000.0)?;
         in_range(place, "front_end.noise_seconds", noise_seconds, 0.1, NOISE_SECONDS_MAX)?;
         in_range(place, "front_end.threshold", threshold, -100.0, -0.1)?;
+        if (self.front_end.detector, self.front_end.noise) == (DetectorKind::Negative, NoiseRule::Mean) {
+            return Err(Error::usage(place, "the mean, of a signal that has none")
+                .field("front_end.noise")
+                .legal("rms, mad; mean where front_end.detector is absolute or neo"));
+        }
         in_range(place, "front_end.refractory_ms", self.front_end.refractory_ms, 0.0, 100.0)?;
         in_range(place, "front_end.high_cut_hz", self.front_end.high_cut_hz, 0.0, 500_000.0)?;
         in_range(place, "front_end.ring_guard", self.front_end.ring_guard, 0.0, 1.0)?;
@@ -222,8 +237,25 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let config = Config::default();
-        let text = toml::to_string(&config).expect("settings can be written");
-        assert_eq!(Config::parse(&text, "test").expect("legal"), config);
+        let mut config = Config::default();
+        for detector in DetectorKind::ALL {
+            config.front_end.detector = detector;
+            let text = toml::to_string(&config).expect("settings can be written");
+            assert_eq!(Config::parse(&text, "test").expect("legal"), config);
+        }
+    }
+
+    #[test]
+    fn a_detector_brings_its_usual_noise_and_threshold() {
+        let front_end =
+            |text: &str| Config::parse(&format!("[front_end]\n{text}"), "test").map(|c| c.front_end);
+        assert_eq!(front_end("").expect("legal"), FrontEndConfig::default());
+        let neo = front_end("detector = \"neo\"").expect("legal");
+        assert_eq!(neo.noise, NoiseRule::Mean);
+        assert_eq!(neo.threshold, DetectorKind::Neo.usual_threshold(NoiseRule::Mean));
+        let neo = front_end("detector = \"neo\"\nnoise = \"mad\"\nthreshold = -7").expect("legal");
+        assert_eq!((neo.noise, neo.threshold), (NoiseRule::Mad, -7.0));
+        let error = front_end("noise = \"mean\"").expect_err("it has no mean").to_string();
+        assert!(error.contains("front_end.noise"), "{error}");
     }
 }

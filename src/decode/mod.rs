@@ -29,7 +29,8 @@ impl Decoder {
         Decoder { normaliser, linear }
     }
 
-    /// Decodes the next bin. A bin of which nothing came says nothing: its features count as their means.
+    /// Decodes the next bin. What is unknown says nothing: those features, and all of a bin of which nothing came,
+    /// count as their means.
     pub fn decode(&mut self, bin: &Bin) -> Intent {
         if bin.starts_segment {
             self.linear.reset();
@@ -39,6 +40,10 @@ impl Decoder {
             features.fill(0.0);
         } else {
             self.normaliser.apply(&bin.features, features);
+            for channel in bin.unknown_channels() {
+                // Behind the counts of all channels stands the power of each.
+                features[channel..].iter_mut().step_by(bin.n_channels).for_each(|x| *x = 0.0);
+            }
         }
         let action = self.linear.step();
         Intent { bin: bin.index, at: bin.end, lost_frames: bin.lost_frames, action }

@@ -1,12 +1,13 @@
 //! The noise of each channel, from which thresholds are set.
 //!
-//! In: filtered [`Tile`]s in microvolt, every tile of a stretch of the stream. Out: one standard deviation a
-//! channel, in µV. Memory is bounded; the same bits come out however the stretch is cut into blocks.
+//! In: [`Tile`]s of what spikes are looked for in ([`super::operator`]), every tile of a stretch of the stream. Out:
+//! one value a channel, in its unit (µV, or µV² of NEO). Memory is bounded; the same bits come out however the
+//! stretch is cut into blocks.
 
 use crate::block::{TILE_CHANNELS, Tile, n_tiles};
 
 /// How noise is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum NoiseRule {
     /// `√mean(x²)`, over every frame. Spikes raise it.
@@ -14,12 +15,27 @@ pub enum NoiseRule {
     /// `median(|x|) / 0.6745` (Quiroga et al. 2004, Neural Comput 16:1661), over evenly spaced frames. Spikes
     /// hardly raise it.
     Mad,
+    /// `−mean(x)`, over every frame, of an operator that is below zero: mean |x| of the absolute detector, mean
+    /// energy of NEO. Spikes raise it. The signal itself has no mean.
+    Mean,
+}
+
+impl NoiseRule {
+    /// The word that stands in settings and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            NoiseRule::Rms => "rms",
+            NoiseRule::Mad => "mad",
+            NoiseRule::Mean => "mean",
+        }
+    }
 }
 
 /// Collects a stretch of the stream and ends in one noise value per channel.
 #[derive(Clone, Debug)]
 pub struct NoiseEstimator {
     n_channels: usize,
+    rule: NoiseRule,
     /// Every `stride`-th frame enters a median.
     stride: u64,
     /// Frames that a median holds of each channel.
@@ -30,7 +46,8 @@ pub struct NoiseEstimator {
 #[derive(Clone, Debug)]
 struct TileNoise {
     n_frames: u64,
-    squares: [f64; TILE_CHANNELS],
+    /// Of squares, or of what the mean is taken of.
+    sums: [f64; TILE_CHANNELS],
     magnitudes: Vec<[f32; TILE_CHANNELS]>,
 }
 
@@ -42,16 +59,16 @@ impl NoiseEstimator {
         let samples_max = NOISE_SAMPLES_MAX.min(NOISE_VALUES_MAX / lanes) as u64;
         let stride = frames_total.div_ceil(samples_max).max(1);
         let capacity = match rule {
-            NoiseRule::Rms => 0,
+            NoiseRule::Rms | NoiseRule::Mean => 0,
             NoiseRule::Mad => frames_total.div_ceil(stride) as usize,
         };
         let tile = || TileNoise {
             n_frames: 0,
-            squares: [0.0; TILE_CHANNELS],
+            sums: [0.0; TILE_CHANNELS],
             magnitudes: Vec::with_capacity(capacity),
         };
         let tiles = (0..n_tiles(n_channels)).map(|_| tile()).collect();
-        NoiseEstimator { n_channels, stride, capacity, tiles }
+        NoiseEstimator { n_channels, rule, stride, capacity, tiles }
     }
 
     /// Takes in the next frames of one tile. Frames past `frames_total` enter no median.
@@ -61,7 +78,10 @@ impl NoiseEstimator {
     pub fn observe(&mut self, tile: &Tile) {
         let noise = &mut self.tiles[tile.index];
         if self.capacity == 0 {
-            add_squares(tile.frames(), &mut noise.squares);
+            match self.rule {
+                NoiseRule::Mean => add_negated(tile.frames(), &mut noise.sums),
+                NoiseRule::Rms | NoiseRule::Mad => add_squares(tile.frames(), &mut noise.sums),
+            }
             noise.n_frames += tile.n_frames as u64;
             return;
         }
@@ -73,19 +93,23 @@ impl NoiseEstimator {
         }
     }
 
-    /// One value per channel, in µV: its standard deviation if its noise is Gaussian. 0 where the channel was
-    /// silent (half of the time, for a median) or nothing was observed.
+    /// One value per channel: by RMS and MAD its standard deviation if its noise is Gaussian. 0 where the channel
+    /// was silent (half of the time, for a median) or nothing was observed.
     pub fn finish(self) -> Vec<f32> {
-        let (capacity, mut column) = (self.capacity, Vec::with_capacity(self.capacity));
+        let mut column = Vec::with_capacity(self.capacity);
         let mut noise = Vec::with_capacity(self.tiles.len() * TILE_CHANNELS);
         for tile in self.tiles {
             for lane in 0..TILE_CHANNELS {
-                noise.push(if capacity == 0 {
-                    (tile.squares[lane] / (tile.n_frames as f64).max(1.0)).sqrt() as f32
-                } else {
-                    column.clear();
-                    column.extend(tile.magnitudes.iter().map(|frame| frame[lane]));
-                    (median(&mut column) / MAD_OF_UNIT_GAUSSIAN) as f32
+                let mean = tile.sums[lane] / (tile.n_frames as f64).max(1.0);
+                noise.push(match self.rule {
+                    NoiseRule::Rms => mean.sqrt() as f32,
+                    // Of silence −0 otherwise.
+                    NoiseRule::Mean => (mean + 0.0) as f32,
+                    NoiseRule::Mad => {
+                        column.clear();
+                        column.extend(tile.magnitudes.iter().map(|frame| frame[lane]));
+                        (median(&mut column) / MAD_OF_UNIT_GAUSSIAN) as f32
+                    }
                 });
             }
         }
@@ -99,6 +123,15 @@ fn add_squares(frames: &[[f32; TILE_CHANNELS]], sums: &mut [f64; TILE_CHANNELS])
     for frame in frames {
         for (sum, &x) in sums.iter_mut().zip(frame) {
             *sum += f64::from(x) * f64::from(x);
+        }
+    }
+}
+
+/// Adds what is below zero, its sign turned, in the order of the frames.
+fn add_negated(frames: &[[f32; TILE_CHANNELS]], sums: &mut [f64; TILE_CHANNELS]) {
+    for frame in frames {
+        for (sum, &x) in sums.iter_mut().zip(frame) {
+            *sum -= f64::from(x);
         }
     }
 }
@@ -165,7 +198,8 @@ mod tests {
             let mut sorted: Vec<f64> = uv.iter().map(|&x| f64::from(x.abs())).collect();
             sorted.sort_by(f64::total_cmp);
             let mad = (sorted[(uv.len() - 1) / 2] + sorted[uv.len() / 2]) / 2.0 / 0.6745;
-            for (rule, expected) in [(NoiseRule::Rms, rms), (NoiseRule::Mad, mad)] {
+            let mean = uv.iter().map(|&x| -f64::from(x)).sum::<f64>() / uv.len() as f64;
+            for (rule, expected) in [(NoiseRule::Rms, rms), (NoiseRule::Mad, mad), (NoiseRule::Mean, mean)] {
                 let noise = estimate(rule, &uv, &cuts);
                 prop_assert_eq!(noise.len(), 65);
                 prop_assert_eq!((noise[0], noise[64], noise[1]), (expected as f32, expected as f32, 0.0));
@@ -184,7 +218,7 @@ mod tests {
 
     #[test]
     fn nothing_observed_is_no_noise() {
-        for rule in [NoiseRule::Rms, NoiseRule::Mad] {
+        for rule in [NoiseRule::Rms, NoiseRule::Mad, NoiseRule::Mean] {
             assert_eq!(NoiseEstimator::new(3, rule, 0).finish(), [0.0; 3]);
         }
     }

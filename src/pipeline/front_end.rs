@@ -5,7 +5,7 @@
 
 use crate::block::{BLOCK_FRAMES_MAX, Payload, StreamInfo, TILE_CHANNELS, Tile, n_tiles};
 use crate::config::{Config, Features, Reference};
-use crate::detect::{Crossed, CrossingDetector};
+use crate::detect::{Crossed, CrossingDetector, Operator};
 use crate::error::Error;
 use crate::filter::{CommonAverage, FilterBank, Found, RegressionReference, RegressionWeights};
 use crate::pipeline::{Calibration, Event, Stage};
@@ -24,9 +24,11 @@ pub struct FrontEnd {
     /// In place of the average, which then only reads samples.
     regression: Option<RegressionReference>,
     bank: FilterBank,
+    operator: Operator,
     detector: CrossingDetector,
     /// Filled only where crossings are listed.
     crossed: Option<Crossed>,
+    is_frozen: bool,
     tile: Tile,
     found: Found,
     /// Of each tile's lanes, since the bin began.
@@ -73,8 +75,9 @@ impl FrontEnd {
                 (0, Some(RegressionReference::new(weights, tiles.clone()).at_level(level)))
             }
         };
+        let share = front_end.detector.guard_share(front_end.ring_guard) as f32;
         let detector = CrossingDetector::new(own.len(), &thresholds[own.clone()], refractory)
-            .with_ring_guard(front_end.ring_guard as f32, guard)
+            .with_ring_guard(share, guard)
             .at_level(level);
         Ok(FrontEnd {
             n_channels: own.len(),
@@ -82,8 +85,10 @@ impl FrontEnd {
             average: CommonAverage::new(n_channels, group, &active).at_level(level),
             regression,
             bank: FilterBank::new(&sections, tiles.len()).settled().at_level(level),
+            operator: Operator::new(front_end.detector, tiles.len(), level),
             detector,
             crossed: None,
+            is_frozen: false,
             tile: Tile::new(),
             found: Found::new(),
             counts: vec![[0.0; TILE_CHANNELS]; tiles.len()],
@@ -95,6 +100,11 @@ impl FrontEnd {
     /// Tells every crossing as an event from now on.
     pub(super) fn list_crossings(&mut self) {
         self.crossed = Some(Crossed::new());
+    }
+
+    /// Leaves the running noise as it is, or lets it follow the stream again.
+    pub(super) fn freeze_noise(&mut self, frozen: bool) {
+        self.is_frozen = frozen;
     }
 
     /// Takes `frames` of a block; the first of them has number `first`.
@@ -121,7 +131,8 @@ impl FrontEnd {
             self.detect(own);
             if let Some(crossed) = &self.crossed {
                 for (frame, lane) in crossed.iter() {
-                    let at = SampleIndex(first.0 + frame as u64);
+                    // A stream's first frame crosses nothing, so this falls below no stream's start.
+                    let at = SampleIndex(first.0 + frame as u64 - self.operator.delay_frames());
                     on(Event::Crossing { channel: index * TILE_CHANNELS + lane, at });
                 }
             }
@@ -157,7 +168,11 @@ impl FrontEnd {
         if self.kinds.has_counts() || self.crossed.is_some() {
             self.tile.index = own;
             let counts = &mut self.counts[own];
-            self.detector.process_found(&self.tile, &self.found.lowest, counts, self.crossed.as_mut());
+            if self.operator.is_identity() {
+                self.detector.process_found(&self.tile, &self.found.lowest, counts, self.crossed.as_mut());
+            } else {
+                self.detector.process(self.operator.process(&self.tile), counts, self.crossed.as_mut());
+            }
             self.tile.index += self.tiles.start;
         }
     }
@@ -181,6 +196,7 @@ impl FrontEnd {
     /// Forgets the stream so far.
     pub(super) fn reset(&mut self) {
         self.bank.reset();
+        self.operator.reset();
         self.detector.reset();
         self.counts.fill([0.0; TILE_CHANNELS]);
         self.squares.fill([0.0; TILE_CHANNELS]);

@@ -8,10 +8,12 @@
 
 mod calibration;
 mod front_end;
+mod joint;
 mod shard;
 
 pub use calibration::Calibration;
 pub use front_end::FrontEnd;
+pub use joint::Joint;
 pub use shard::Shard;
 
 use crate::binning::{Bin, BinSchedule};
@@ -60,7 +62,7 @@ pub enum Event<'a> {
     Crossing {
         /// Which channel.
         channel: usize,
-        /// At which frame.
+        /// At which frame; NEO, which needs the one after, counts it in that one's bin.
         at: SampleIndex,
     },
     /// A bin is complete.

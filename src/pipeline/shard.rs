@@ -106,6 +106,13 @@ impl Shard {
         }
     }
 
+    /// Leaves the running noise as it is, and with it the thresholds, or lets it follow the stream again.
+    pub fn freeze_noise(&mut self, frozen: bool) {
+        if let Some(front_end) = &mut self.front_end {
+            front_end.freeze_noise(frozen);
+        }
+    }
+
     /// Takes the next block; tells `on` what came of it. Lost and repeated frames as [`super::Pipeline::process`].
     ///
     /// # Panics

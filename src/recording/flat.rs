@@ -55,6 +55,10 @@ pub(super) fn open(path: &Path, mapping: &FlatMapping) -> Result<Recording, Erro
     let scanned = &file.bytes()[..n_bytes.min(SCAN_BYTES_MAX / frame_bytes * frame_bytes)];
     about.silent_channels =
         flat_channels(scanned, mapping).map(|channel| info.channels[channel].clone()).collect();
+    about.hybrid = mapping.hybrid;
+    if mapping.hybrid {
+        about.notes.push(HYBRID.to_string());
+    }
     about.missing.push("Kinematics.".to_string());
     if mapping.uv_per_count.is_none() {
         about
@@ -169,5 +173,8 @@ fn sample_bytes(sample_type: SampleType) -> usize {
     }
 }
 
+/// What a person is to know before anything else.
+const HYBRID: &str =
+    "Hybrid: the background was recorded, the spikes in question are synthetic, each on one electrode.";
 /// How far silent channels are looked for; one that is flat would otherwise have the whole file read.
 const SCAN_BYTES_MAX: usize = 1 << 30;

@@ -42,6 +42,7 @@
 //! uv_per_count = 0.195          # optional
 //! channels = ["a", "b"]         # optional names
 //! synthetic = false             # optional
+//! hybrid = false                # optional: recorded electrodes, each alone, with spikes added; synthetic then
 //! ```
 
 use super::files::read_text;
@@ -152,6 +153,8 @@ pub struct FlatMapping {
     pub channels: Vec<String>,
     /// Made by a generator.
     pub synthetic: bool,
+    /// Electrodes that were recorded, with spikes added to each alone ([`crate::hybrid`]).
+    pub hybrid: bool,
 }
 
 /// Type of a sample in a flat file, little-endian.
@@ -326,9 +329,18 @@ fn wav(place: &str, section: &Value) -> Result<WavMapping, Error> {
 }
 
 fn flat(place: &str, section: &Value) -> Result<FlatMapping, Error> {
-    let legal =
-        ["sample_rate_hz", "n_channels", "sample_type", "n_frames", "uv_per_count", "channels", "synthetic"];
+    let legal = [
+        "sample_rate_hz",
+        "n_channels",
+        "sample_type",
+        "n_frames",
+        "uv_per_count",
+        "channels",
+        "synthetic",
+        "hybrid",
+    ];
     let keys = Keys::new(place, "flat", section, &legal)?;
+    let hybrid = keys.flag("hybrid")?.unwrap_or(false);
     let types = [("int16", SampleType::Int16), ("float32", SampleType::Float32)];
     let rate = keys.required("sample_rate_hz", keys.number("sample_rate_hz", RATE_HZ)?, "a rate in Hz")?;
     let n_channels = keys.whole("n_channels", 1..=CHANNELS_MAX as u64)?;
@@ -353,7 +365,8 @@ fn flat(place: &str, section: &Value) -> Result<FlatMapping, Error> {
         n_frames: keys.whole("n_frames", 1..=u64::MAX)?,
         uv_per_count: keys.number("uv_per_count", UV_PER_COUNT)?.map(|uv| uv as f32),
         channels,
-        synthetic: keys.flag("synthetic")?.unwrap_or(false),
+        synthetic: keys.flag("synthetic")?.unwrap_or(false) || hybrid,
+        hybrid,
     })
 }
 

@@ -108,6 +108,8 @@ pub struct About {
     pub silent_channels: Vec<String>,
     /// Made by a simulator or generator.
     pub synthetic: bool,
+    /// Recorded electrodes with synthetic spikes added to each alone; synthetic too.
+    pub hybrid: bool,
     /// The mapping that was found to fit where none was given.
     pub mapping: Option<String>,
     /// What a user would expect and doesn't find, a sentence each.
@@ -137,6 +139,7 @@ impl About {
             kinematics: None,
             silent_channels: Vec::new(),
             synthetic: info.synthetic,
+            hybrid: false,
             mapping: None,
             missing: Vec::new(),
             notes: Vec::new(),

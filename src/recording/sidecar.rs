@@ -3,7 +3,8 @@
 //! The TOML form is the section `[flat]` of a [`Mapping`], with its names and checks. The JSON form has the
 //! keys that SpikeInterface scripts write: `sampling_rate` (Hz), `channels` (how many), `dtype` ("int16 …" or
 //! "float32 …", little-endian), and optionally `uV_per_bit`, `samples` (frames), `synthetic` or
-//! `spikeinterface` (made by its generator); other keys are left alone.
+//! `spikeinterface` (made by its generator), `hybrid` (recorded electrodes with spikes added, of any value); other
+//! keys are left alone.
 
 use super::files::read_text;
 use super::mapping::{FlatMapping, Mapping, SampleType};
@@ -50,6 +51,7 @@ struct Json {
     samples: Option<u64>,
     synthetic: Option<bool>,
     spikeinterface: Option<IgnoredAny>,
+    hybrid: Option<IgnoredAny>,
 }
 
 fn parse_json(text: &str, place: &str) -> Result<FlatMapping, Error> {
@@ -88,7 +90,8 @@ fn parse_json(text: &str, place: &str) -> Result<FlatMapping, Error> {
         n_frames: json.samples,
         uv_per_count: json.uv_per_bit,
         channels: Vec::new(),
-        synthetic: json.synthetic.unwrap_or(json.spikeinterface.is_some()),
+        synthetic: json.synthetic.unwrap_or(json.spikeinterface.is_some()) || json.hybrid.is_some(),
+        hybrid: json.hybrid.is_some(),
     })
 }
 
@@ -107,6 +110,9 @@ mod tests {
         assert_eq!((flat.n_channels, flat.uv_per_count, flat.synthetic), (32, Some(0.195), false));
         let made = EASY.replace('}', r#", "spikeinterface": "0.105.3"}"#);
         assert!(parse_json(&made, "easy.json").expect("legal").synthetic);
+        let made = EASY.replace('}', r#", "hybrid": {"seed": 1}, "synthetic": false}"#);
+        let flat = parse_json(&made, "easy.json").expect("legal");
+        assert!(flat.hybrid && flat.synthetic);
     }
 
     #[test]

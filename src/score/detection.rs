@@ -4,7 +4,8 @@
 //! detected by a crossing on its unit's peak channel from 0.5 ms before to 1 ms after it; each crossing
 //! detects one spike at most, so units that share a channel compete. A false alarm is a crossing, on any
 //! channel, with no spike of any unit from 1 ms before it to 0.5 ms after it: a spike shows on its unit's
-//! neighbours too.
+//! neighbours too. Where electrodes were recorded apart ([`Heard::OnPeakChannel`]), only a spike on the crossing's own
+//! channel explains it.
 
 use crate::recording::spikes::Spike;
 use crate::time::SampleRate;
@@ -18,6 +19,15 @@ pub struct Detection {
     pub frame: u64,
     /// Where.
     pub channel: usize,
+}
+
+/// Where a spike can make crossings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// On its unit's neighbours too.
+    Everywhere,
+    /// On its unit's peak channel alone, as in hybrids of electrodes that were recorded apart.
+    OnPeakChannel,
 }
 
 /// Hits and misses.
@@ -45,7 +55,13 @@ pub struct UnitScore {
 }
 
 /// Scores the detections in the first `n_frames` frames.
-pub fn score(spikes: &[Spike], detections: &[Detection], rate: SampleRate, n_frames: u64) -> DetectionScore {
+pub fn score(
+    spikes: &[Spike],
+    detections: &[Detection],
+    rate: SampleRate,
+    n_frames: u64,
+    heard: Heard,
+) -> DetectionScore {
     let frames = |ms: f64| (ms * 1e-3 * rate.hz()).round() as u64;
     let (before, after) = (frames(HIT_BEFORE_MS), frames(HIT_AFTER_MS));
     let mut spikes: Vec<&Spike> = spikes.iter().collect();
@@ -72,11 +88,19 @@ pub fn score(spikes: &[Spike], detections: &[Detection], rate: SampleRate, n_fra
         unit.recall = unit.detected as f64 / unit.spikes as f64;
     }
 
-    let times: Vec<u64> = spikes.iter().map(|spike| spike.sample.0).collect();
+    // One channel's spikes beside another's, or all as though on one.
+    let place = |channel: usize| match heard {
+        Heard::Everywhere => 0,
+        Heard::OnPeakChannel => channel,
+    };
+    let mut places: Vec<(usize, u64)> =
+        spikes.iter().map(|spike| (place(spike.peak_channel as usize), spike.sample.0)).collect();
+    places.sort_unstable();
     let explained = |detection: &Detection| {
-        let from = detection.frame.saturating_sub(after);
-        let first = times.partition_point(|&time| time < from);
-        times.get(first).is_some_and(|&time| time <= detection.frame + before)
+        let at = place(detection.channel);
+        let from = (at, detection.frame.saturating_sub(after));
+        let first = places.partition_point(|place| *place < from);
+        places.get(first).is_some_and(|place| *place <= (at, detection.frame + before))
     };
     let false_alarms = detections.iter().filter(|detection| !explained(detection)).count();
     let seconds = n_frames as f64 / rate.hz();
@@ -101,7 +125,9 @@ mod tests {
         let detection = |frame, channel| Detection { frame, channel };
         let detections =
             [detection(102, 3), detection(505, 3), detection(505, 4), detection(700, 3), detection(911, 3)];
-        let score = score(&spikes, &detections, rate, 10_000);
+        let apart = score(&spikes, &detections, rate, 10_000, Heard::OnPeakChannel);
+        assert_eq!(apart.false_alarms, 3, "505 on 4 has no spike of its own");
+        let score = score(&spikes, &detections, rate, 10_000, Heard::Everywhere);
         assert_eq!((score.units[&0].detected, score.units[&1].detected), (2, 0));
         assert_eq!(score.units[&0].recall, 1.0);
         assert_eq!(score.false_alarms, 2, "at 700 there is none, 911 is 1.1 ms late; 505 on 4 is explained");

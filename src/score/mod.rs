@@ -4,6 +4,7 @@
 //! wrong shape and can be negative. `cc` is Pearson's correlation.
 
 pub mod detection;
+pub mod sweep;
 
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};

@@ -226,6 +226,8 @@ impl Dataset {
             lost_frames: u32::from(!self.whole[row]),
             starts_segment: self.starts_segment[row],
             features: self.features.row(row).to_vec(),
+            n_channels: self.features.ncols(),
+            unknown: Vec::new(),
         }
     }
 }

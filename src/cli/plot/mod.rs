@@ -2,6 +2,7 @@
 
 mod classes;
 mod cursor;
+mod live;
 mod movement;
 
 pub(crate) use cursor::CursorPicture;
@@ -9,6 +10,7 @@ pub(crate) use movement::{Path2d, Trace};
 
 use crate::cli::run::Replayed;
 use efference::Error;
+use efference::live::Report;
 use efference::model::{Model, OutputAbout};
 use efference::sinks::PendingFile;
 use efference::train::Targets;
@@ -71,6 +73,12 @@ pub(crate) fn replay(
             draw(into, height, |area| shown.paint(area), |area| shown.paint(area))
         }
     }
+}
+
+/// Draws the report of a live run. The picture is yet to be finished.
+pub(crate) fn live(into: PendingFile, source: &str, report: &Report) -> Result<PendingFile, Error> {
+    let picture = live::LivePicture::new(source, report);
+    draw(into, picture.height(), |area| picture.paint(area), |area| picture.paint(area))
 }
 
 /// Draws a session at the cursor. The picture is yet to be finished.

@@ -11,6 +11,7 @@ use super::neurons::{Neuron, REFRACTORY_US, TICK_US};
 use super::settings::Settings;
 use super::waveform::{WAVEFORM_US, shapes};
 use crate::block::BLOCK_FRAMES_MAX;
+use crate::simd::{Level, dispatch};
 use rand::{Rng, RngExt};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::f64::consts::TAU;
@@ -18,6 +19,7 @@ use std::f64::consts::TAU;
 /// Everything that turns spikes into samples.
 #[derive(Clone, Debug)]
 pub(super) struct Broadband {
+    level: Level,
     n_channels: usize,
     electrodes_per_group: usize,
     runs: Vec<Run>,
@@ -115,6 +117,7 @@ impl Broadband {
         let block_us = (BLOCK_FRAMES_MAX as f64 * 1e6 / settings.sample_rate_hz).ceil() as u64;
         let flying_max = neurons.len() * (2 + (WAVEFORM_US + block_us + TICK_US) / REFRACTORY_US) as usize;
         Broadband {
+            level: Level::widest(),
             n_channels,
             electrodes_per_group,
             runs,
@@ -138,20 +141,15 @@ impl Broadband {
         let mut keys = [0; BLOCK_FRAMES_MAX];
         let keys = &mut keys[..n_frames];
         keys.fill_with(|| self.keys.next_u32());
-        self.fields.advance(first, keys);
-        for (r, run) in self.runs.iter_mut().enumerate() {
-            let channel = r * LANES;
-            let shared = self.fields.of_group(channel / self.electrodes_per_group);
-            fill_run(
-                run,
-                shared,
-                keys,
-                self.rails,
-                &mut out[channel..],
-                self.n_channels,
-                self.n_channels - channel,
-            );
-        }
+        self.fields.advance(self.level, first, keys);
+        let noise = Noise {
+            runs: &mut self.runs,
+            fields: &self.fields,
+            electrodes_per_group: self.electrodes_per_group,
+            n_channels: self.n_channels,
+            rails: self.rails,
+        };
+        fill(self.level, noise, keys, out);
         self.add_spikes(first, n_frames, out);
     }
 
@@ -184,8 +182,36 @@ impl Rails {
     }
 }
 
+/// What the noise of a block is made of.
+struct Noise<'a> {
+    runs: &'a mut [Run],
+    fields: &'a Fields,
+    electrodes_per_group: usize,
+    n_channels: usize,
+    rails: Rails,
+}
+
+dispatch! {
+    fn fill(noise: Noise<'_>, keys: &[u32], out: &mut [i16]) = fill_runs;
+    fn advance_fields(
+        run: &mut FieldRun, common_uv: f32, pole: f32, gain: f32, mains: &[f32; BLOCK_FRAMES_MAX], keys: &[u32],
+    ) = advance_run;
+}
+
+/// Noise of all channels.
+#[inline(always)]
+fn fill_runs(noise: Noise<'_>, keys: &[u32], out: &mut [i16]) {
+    let Noise { runs, fields, electrodes_per_group, n_channels, rails } = noise;
+    for (r, run) in runs.iter_mut().enumerate() {
+        let channel = r * LANES;
+        let shared = fields.of_group(channel / electrodes_per_group);
+        fill_run(run, shared, keys, rails, &mut out[channel..], n_channels, n_channels - channel);
+    }
+}
+
 /// Noise of one run of channels; `out` starts at the run's first channel, frames are `stride` apart and
 /// have `width` channels left.
+#[inline(always)]
 fn fill_run(
     run: &mut Run,
     shared: &[f32; BLOCK_FRAMES_MAX],
@@ -267,7 +293,7 @@ impl Fields {
         &self.runs[group / LANES].traces[group % LANES]
     }
 
-    fn advance(&mut self, first: u64, keys: &[u32]) {
+    fn advance(&mut self, level: Level, first: u64, keys: &[u32]) {
         let mut mains = [0.0; BLOCK_FRAMES_MAX];
         for (frame, mains) in (first..).zip(&mut mains[..keys.len()]) {
             // From the frame's number and not from the block before, so that no phase error grows.
@@ -275,11 +301,12 @@ impl Fields {
             *mains = (self.mains_uv * (TAU * cycles).sin()) as f32;
         }
         for run in &mut self.runs {
-            advance_run(run, self.common_uv, self.drift_pole, self.drift_gain, &mains, keys);
+            advance_fields(level, run, self.common_uv, self.drift_pole, self.drift_gain, &mains, keys);
         }
     }
 }
 
+#[inline(always)]
 fn advance_run(
     run: &mut FieldRun,
     common_uv: f32,

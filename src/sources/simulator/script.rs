@@ -124,6 +124,7 @@ fn about(address: &str, settings: &Settings, body: &Body, n_frames: u64) -> Abou
             .map(|electrode| body.info.channels[electrode].clone())
             .collect(),
         synthetic: true,
+        hybrid: false,
         mapping: None,
         missing: Vec::new(),
         notes,

@@ -1,8 +1,7 @@
-//! Weights of a linear regression reference, and the noise that it leaves.
+//! Weights of a linear regression reference.
 //!
-//! In: tiles in the spike band, without any reference, over a stretch of the stream. Out: [`RegressionWeights`], and
-//! one noise value per channel as behind them. The stretch is read once, so a live stream serves too: what the
-//! weights leave of a frame follows from the frame.
+//! In: tiles in the spike band, without any reference, over a stretch of the stream. Out: [`RegressionWeights`], the
+//! same however the stretch is cut into blocks.
 //!
 //! Every channel is predicted from all others of its group by ridge regression without an offset (Young et al. 2018,
 //! J Neural Eng 15:026014; the ridge is ours). With P = (C + λ)⁻¹ over the group, C its mean products, the weights of
@@ -17,59 +16,48 @@ mod spikes;
 
 use super::ridge::solve_positive;
 use crate::block::{TILE_CHANNELS, Tile, n_tiles};
-use crate::detect::noise::NOISE_VALUES_MAX;
-use crate::detect::{NoiseEstimator, NoiseRule};
-use crate::filter::{RegressionReference, RegressionWeights};
+use crate::filter::RegressionWeights;
 use crate::simd::{Level, dispatch};
 use faer::Mat;
 use spikes::FirstFit;
 
-/// Collects a stretch of the spike band and ends in weights and noise.
+/// Collects a stretch of the spike band and ends in weights.
 pub(super) struct ReferenceFit {
     n_channels: usize,
     group: usize,
     ridge: f64,
-    rule: NoiseRule,
     level: Level,
-    /// Every so many frames one enters the products, or is kept for the noise.
-    product_stride: u64,
-    kept_stride: u64,
-    /// Frames of the first fit.
+    /// Frames that only the first fit sees.
     first_frames: u64,
-    tiles: Vec<TileSums>,
+    /// Of those and of the others, every so many are used.
+    first_stride: u64,
+    stride: u64,
+    tiles: Vec<TileFit>,
 }
 
-struct TileSums {
+struct TileFit {
     n_frames: u64,
-    products: Products,
-    kept: Vec<[f32; TILE_CHANNELS]>,
+    /// Frames of the first fit, until it is made.
+    first: Vec<[f32; TILE_CHANNELS]>,
     first_fit: Option<FirstFit>,
+    products: Products,
 }
 
 impl ReferenceFit {
-    /// For `frames_total` frames of `n_channels` in groups of `group`, of which [`FIT_FRAMES_MAX`] at most enter the
-    /// fit, evenly spaced, and at most as many the noise by `rule`. λ is `ridge` times the mean variance of a group's
+    /// For `frames_total` frames of `n_channels` in groups of `group`. λ is `ridge` times the mean variance of a group's
     /// channels.
-    pub(super) fn new(
-        n_channels: usize,
-        group: usize,
-        ridge: f64,
-        rule: NoiseRule,
-        frames_total: u64,
-    ) -> Self {
-        let lanes = (n_tiles(n_channels) * TILE_CHANNELS).max(1);
-        let stride = |frames_max: usize| frames_total.div_ceil(frames_max as u64).max(1);
+    pub(super) fn new(n_channels: usize, group: usize, ridge: f64, frames_total: u64) -> Self {
+        let first_frames = frames_total.div_ceil(FIRST_FIT_PARTS);
         let tile =
-            || TileSums { n_frames: 0, products: Products::new(group), kept: Vec::new(), first_fit: None };
+            || TileFit { n_frames: 0, first: Vec::new(), first_fit: None, products: Products::new(group) };
         ReferenceFit {
             n_channels,
             group,
             ridge,
-            rule,
             level: Level::widest(),
-            product_stride: stride(FIT_FRAMES_MAX),
-            kept_stride: stride(FIT_FRAMES_MAX.min(NOISE_VALUES_MAX / lanes)),
-            first_frames: frames_total.div_ceil(FIRST_FIT_PARTS),
+            first_frames,
+            first_stride: first_frames.div_ceil(FIRST_FRAMES_MAX).max(1),
+            stride: (frames_total - first_frames).div_ceil(FIT_FRAMES_MAX).max(1),
             tiles: (0..n_tiles(n_channels)).map(|_| tile()).collect(),
         }
     }
@@ -79,37 +67,36 @@ impl ReferenceFit {
     /// # Panics
     /// If the stream has no tile of that index.
     pub(super) fn observe(&mut self, tile: &Tile) {
-        let (level, group) = (self.level, self.group);
-        let sums = &mut self.tiles[tile.index];
+        let (level, group, ridge) = (self.level, self.group, self.ridge);
+        let fit = &mut self.tiles[tile.index];
         for frame in tile.frames() {
-            if sums.n_frames.is_multiple_of(self.kept_stride) {
-                sums.kept.push(*frame);
+            let at = fit.n_frames;
+            fit.n_frames += 1;
+            if at < self.first_frames {
+                if at.is_multiple_of(self.first_stride) {
+                    fit.first.push(*frame);
+                }
+            } else if (at - self.first_frames).is_multiple_of(self.stride) {
+                let first = std::mem::take(&mut fit.first);
+                let known = fit.first_fit.get_or_insert_with(|| FirstFit::new(level, &first, group, ridge));
+                fit.products.add(level, &known.without_spikes(frame), group);
             }
-            if sums.n_frames >= self.first_frames && sums.n_frames.is_multiple_of(self.product_stride) {
-                let first =
-                    sums.first_fit.get_or_insert_with(|| FirstFit::new(level, &sums.kept, group, self.ridge));
-                sums.products.add(level, &first.without_spikes(frame), group);
-            }
-            sums.n_frames += 1;
         }
     }
 
-    /// The weights, and the noise behind them, one value per channel in the tiles' unit. Channels that are not
-    /// `alive`, or silent, predict nothing and are predicted as 0; so are all of a group whose fit is singular.
+    /// The weights. Channels that are not `alive`, or silent, predict nothing and are predicted as 0; so are all of a
+    /// group whose fit is singular.
     ///
     /// # Panics
     /// If there is not one flag a channel.
-    pub(super) fn finish(self, alive: &[bool]) -> (RegressionWeights, Vec<f32>) {
+    pub(super) fn finish(self, alive: &[bool]) -> RegressionWeights {
         assert_eq!(alive.len(), self.n_channels, "one flag a channel");
-        let (mut values, mut noise) = (Vec::new(), Vec::new());
-        for (sums, alive) in self.tiles.iter().zip(alive.chunks(TILE_CHANNELS)) {
-            let weights = sums.products.weights(alive, self.group, self.ridge);
-            values.extend_from_slice(weights.values());
-            noise.extend_from_slice(&noise_of(&weights, self.rule, &sums.kept));
+        let mut values = Vec::with_capacity(self.n_channels * self.group);
+        for (fit, alive) in self.tiles.iter().zip(alive.chunks(TILE_CHANNELS)) {
+            values.extend_from_slice(fit.products.weights(alive, self.group, self.ridge).values());
         }
-        let weights = RegressionWeights::from_parts(self.n_channels, self.group, values)
-            .expect("every tile has those of its own");
-        (weights, noise)
+        RegressionWeights::from_parts(self.n_channels, self.group, values)
+            .expect("every tile has those of its own")
     }
 }
 
@@ -162,20 +149,6 @@ fn group_weights(mut products: Mat<f64>, ridge: f64) -> Option<Mat<f64>> {
     weights.norm_max().is_finite().then_some(weights)
 }
 
-/// The noise behind a reference of one tile's channels.
-fn noise_of(weights: &RegressionWeights, rule: NoiseRule, kept: &[[f32; TILE_CHANNELS]]) -> Vec<f32> {
-    let reference = RegressionReference::new(weights, 0..1);
-    let mut noise = NoiseEstimator::new(weights.n_channels(), rule, kept.len() as u64);
-    let mut tile = Tile::new();
-    for frames in kept.chunks(tile.uv.len()) {
-        tile.n_frames = frames.len();
-        tile.frames_mut().copy_from_slice(frames);
-        reference.process(u64::MAX, &mut tile);
-        noise.observe(&tile);
-    }
-    noise.finish()
-}
-
 dispatch! {
     fn add_products(frame: &[f32; TILE_CHANNELS], group: usize, sums: &mut [[f64; TILE_CHANNELS]]) = add_frame;
 }
@@ -195,11 +168,13 @@ fn add_frame(frame: &[f32; TILE_CHANNELS], group: usize, sums: &mut [[f64; TILE_
     }
 }
 
-/// Frames that are fitted on at most. Three quarters of them decide: 63 weights a channel then predict by chance 0.5 %
-/// of the variance that they were fitted on.
-const FIT_FRAMES_MAX: usize = 16_384;
+/// Frames that are fitted on at most: 63 weights a channel then predict by chance 0.4 % of the variance that they were
+/// fitted on.
+const FIT_FRAMES_MAX: u64 = 16_384;
 /// One part in so many of the stretch serves the first fit.
 const FIRST_FIT_PARTS: u64 = 4;
+/// Frames of the first fit at most: 200 MB at 50,000 channels.
+const FIRST_FRAMES_MAX: u64 = 1_024;
 
 #[cfg(test)]
 mod tests {
@@ -218,16 +193,10 @@ mod tests {
         (0..n_frames).map(|_| frame()).collect()
     }
 
-    /// Weights and noise of frames that come in blocks of `n_frames`.
-    fn fit(
-        frames: &[Vec<f32>],
-        group: usize,
-        rule: NoiseRule,
-        alive: &[bool],
-        n_frames: usize,
-    ) -> (RegressionWeights, Vec<f32>) {
+    /// Of frames that come in blocks of `n_frames`.
+    fn fit(frames: &[Vec<f32>], group: usize, alive: &[bool], n_frames: usize) -> RegressionWeights {
         let n_channels = alive.len();
-        let mut fit = ReferenceFit::new(n_channels, group, RIDGE, rule, frames.len() as u64);
+        let mut fit = ReferenceFit::new(n_channels, group, RIDGE, frames.len() as u64);
         let mut tile = Tile::new();
         for block in frames.chunks(n_frames) {
             tile.n_frames = block.len();
@@ -251,7 +220,8 @@ mod tests {
         let frames = shared(n_channels, 500, 1);
         let mut alive = vec![true; n_channels];
         (alive[3], alive[33]) = (false, false);
-        let (weights, _) = fit(&frames, group, NoiseRule::Mad, &alive, BLOCK_FRAMES_MAX);
+        let weights = fit(&frames, group, &alive, BLOCK_FRAMES_MAX);
+        assert_eq!(weights, fit(&frames, group, &alive, 7), "other blocks, other weights");
         // This noise has bounds of its own: nothing of it is taken for a spike after the first fit.
         let frames = &frames[frames.len() / FIRST_FIT_PARTS as usize..];
         for channel in 0..n_channels {
@@ -281,35 +251,10 @@ mod tests {
     }
 
     #[test]
-    fn noise_is_that_of_what_is_left_however_the_stretch_is_cut() {
-        let n_channels = 70;
-        let frames = shared(n_channels, 999, 2);
-        let alive = vec![true; n_channels];
-        for rule in [NoiseRule::Rms, NoiseRule::Mad] {
-            let (weights, noise) = fit(&frames, 32, rule, &alive, BLOCK_FRAMES_MAX);
-            assert_eq!((weights.clone(), noise.clone()), fit(&frames, 32, rule, &alive, 7));
-            let left = |channel: usize, frame: &Vec<f32>| {
-                let heard = &frame[channel / 32 * 32..];
-                let said = weights.of(channel).iter().zip(heard);
-                f64::from(frame[channel]) - said.map(|(&w, &x)| f64::from(w) * f64::from(x)).sum::<f64>()
-            };
-            for (channel, &noise) in noise.iter().enumerate() {
-                let mut left: Vec<f64> = frames.iter().map(|frame| left(channel, frame).abs()).collect();
-                left.sort_by(f64::total_cmp);
-                let expected = match rule {
-                    NoiseRule::Rms => (left.iter().map(|x| x * x).sum::<f64>() / left.len() as f64).sqrt(),
-                    NoiseRule::Mad => left[left.len() / 2] / 0.6745,
-                };
-                assert!((f64::from(noise) / expected - 1.0).abs() < 1e-4, "{noise} {expected}");
-            }
-        }
-    }
-
-    #[test]
     fn spikes_change_the_weights_little_and_shared_artefacts_a_lot() {
         let n_channels = 16;
         let quiet = shared(n_channels, 8_000, 3);
-        let of = |frames: &[Vec<f32>]| fit(frames, 16, NoiseRule::Mad, &vec![true; n_channels], 20).0;
+        let of = |frames: &[Vec<f32>]| fit(frames, 16, &vec![true; n_channels], 20);
         let mut spiking = quiet.clone();
         for frame in spiking.iter_mut().step_by(50) {
             frame[4] -= 300.0;
@@ -335,7 +280,7 @@ mod tests {
         let zeros = vec![0.0; 4 * 4];
         for value in [0.0, f32::MAX, f32::INFINITY, f32::NAN] {
             let frames = vec![vec![value; 4]; 20];
-            let (weights, _) = fit(&frames, 4, NoiseRule::Rms, &alive, 5);
+            let weights = fit(&frames, 4, &alive, 5);
             assert!(weights.values() == zeros || value == f32::MAX, "{value}");
             assert!(weights.values().iter().all(|weight| weight.is_finite()));
         }

@@ -3,9 +3,9 @@
 //! In: frames of one tile in the spike band. Out: the same frames with what the others of the group say in place of
 //! samples that are far from it. Each frame by itself: the same whatever comes before and after.
 
-use super::{Products, noise_of};
-use crate::block::TILE_CHANNELS;
-use crate::detect::NoiseRule;
+use super::Products;
+use crate::block::{TILE_CHANNELS, Tile};
+use crate::detect::{NoiseEstimator, NoiseRule};
 use crate::filter::{RegressionReference, RegressionWeights};
 use crate::simd::Level;
 
@@ -23,17 +23,17 @@ type Bounds = [f32; TILE_CHANNELS];
 
 impl FirstFit {
     /// Of some frames, for those that come after them.
-    pub(super) fn new(level: Level, kept: &[[f32; TILE_CHANNELS]], group: usize, ridge: f64) -> Self {
+    pub(super) fn new(level: Level, frames: &[[f32; TILE_CHANNELS]], group: usize, ridge: f64) -> Self {
         let nothing = RegressionWeights::from_parts(TILE_CHANNELS, group, vec![0.0; TILE_CHANNELS * group])
             .expect("zeros are weights");
-        let from_zero = bounds_of(&nothing, kept);
+        let from_zero = bounds_of(&nothing, frames);
         let mut products = Products::new(group);
-        for frame in kept {
+        for frame in frames {
             let clean = without_spikes(frame, &[0.0; TILE_CHANNELS], &from_zero, group);
             products.add(level, &clean, group);
         }
         let weights = products.weights(&[true; TILE_CHANNELS], group, ridge);
-        let from_said = bounds_of(&weights, kept);
+        let from_said = bounds_of(&weights, frames);
         FirstFit { group, from_zero, reference: RegressionReference::new(&weights, 0..1), from_said }
     }
 
@@ -51,8 +51,18 @@ impl FirstFit {
     }
 }
 
-fn bounds_of(weights: &RegressionWeights, kept: &[[f32; TILE_CHANNELS]]) -> Bounds {
-    let noise = noise_of(weights, NoiseRule::Mad, kept);
+/// [`SPIKE_BOUND`] deviations of what is left of these frames.
+fn bounds_of(weights: &RegressionWeights, frames: &[[f32; TILE_CHANNELS]]) -> Bounds {
+    let reference = RegressionReference::new(weights, 0..1);
+    let mut noise = NoiseEstimator::new(TILE_CHANNELS, NoiseRule::Mad, frames.len() as u64);
+    let mut tile = Tile::new();
+    for frames in frames.chunks(tile.uv.len()) {
+        tile.n_frames = frames.len();
+        tile.frames_mut().copy_from_slice(frames);
+        reference.process(u64::MAX, &mut tile);
+        noise.observe(&tile);
+    }
+    let noise = noise.finish();
     std::array::from_fn(|lane| noise[lane] * SPIKE_BOUND)
 }
 

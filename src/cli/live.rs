@@ -1,0 +1,299 @@
+//! `efference run`: a stream in real time, intents as they come, and at the end where the time and every frame went.
+
+use crate::cli::source::SourceArgs;
+use crate::cli::train::SettingsArgs;
+use crate::cli::{plot, progress, say, say_json, table};
+use efference::config::LiveConfig;
+use efference::live::{self, Delivery, Drill, Latency, Report, Setup, Sink, Stop};
+use efference::model::Model;
+use efference::simd::Level;
+use efference::sinks::PendingFile;
+use efference::{Error, SampleIndex, SampleRate, train};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Run a stream in real time: filter, detect, bin and decode it, and report latency and losses.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  efference run --source sim:neuralink-n1@30000 --seconds 10
+  efference run --source sim:paradromics-50k --model my-50k --seconds 60 --plot report.png
+  efference run --source sim:neuralink-n1 --seconds 5 --drill shard0@2:300
+
+While it runs, a line `freeze` on standard input keeps noise and thresholds as they are, `follow` lets them follow
+the stream again, `stop` ends the run, as Ctrl-C does.
+
+A recording plays at its own speed. Without a model there are bins but no intents; thresholds then come from the
+noise of the stream's first seconds.")]
+pub(crate) struct RunArgs {
+    /// Where samples come from: a simulator's address or a recording
+    #[arg(long, value_name = "SOURCE")]
+    source: String,
+    /// What the file's variables mean, as for `replay`
+    #[arg(long, value_name = "MAP.toml")]
+    mapping: Option<String>,
+    /// The model folder, as `train` writes it
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Stop after so much of the stream [default: its end; a simulator goes on until Ctrl-C]
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// Write intents here, a line of JSON each
+    #[arg(long, value_name = "FILE.jsonl")]
+    out: Option<PathBuf>,
+    /// Draw the report (.png or .svg)
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    /// Settings in TOML: [front_end] and [bins] where no model brings them
+    #[arg(long, value_name = "FILE.toml", conflicts_with = "model")]
+    config: Option<PathBuf>,
+    /// Threads, rings and waiting in TOML: the table [live]
+    #[arg(long, value_name = "FILE.toml")]
+    live: Option<PathBuf>,
+    /// Threads that share the channels [default: as many as they are worth]
+    #[arg(long)]
+    shards: Option<usize>,
+    /// Keep shards, source and decoder on these cores, in turn
+    #[arg(long, value_name = "CORE,…", value_delimiter = ',')]
+    cores: Vec<usize>,
+    /// Ask the system for real-time priority
+    #[arg(long)]
+    realtime: bool,
+    /// Vector instructions: sse2 (or neon), avx2, avx512 [default: the widest there are]
+    #[arg(long, value_name = "LEVEL")]
+    level: Option<String>,
+    /// Hold a stage up on purpose, to see what an overload does: STAGE@SECONDS:MS
+    #[arg(long, value_name = "DRILL")]
+    drill: Option<Drill>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+static STOP: AtomicBool = AtomicBool::new(false);
+static FREEZE: AtomicBool = AtomicBool::new(false);
+static IS_RUNNING: AtomicBool = AtomicBool::new(false);
+
+/// Ends a run that is on its way, so that it reports; false if there is none.
+pub(crate) fn interrupt() -> bool {
+    let again = STOP.swap(true, Ordering::Relaxed);
+    IS_RUNNING.load(Ordering::Relaxed) && !again
+}
+
+pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
+    if let Some(path) = &args.plot {
+        plot::check_path(path)?;
+    }
+    let live = live_config(args)?;
+    let level = level(args.level.as_deref())?;
+    let out = args.out.as_deref().map(PendingFile::create).transpose()?;
+    let picture = args.plot.as_deref().map(PendingFile::create).transpose()?;
+    let address = source_of(args)?;
+    let place = address.name();
+    let recording = address.open()?;
+    address.say_mapping(&recording);
+    let info = recording.source.info().clone();
+    let model = args.model.as_deref().map(Model::load).transpose()?;
+    let (config, calibration, decoder) = match &model {
+        Some(model) => {
+            model.check(&recording, &place)?;
+            (model.about.config.clone(), model.calibration.clone(), Some(model.decoder.clone()))
+        }
+        None => {
+            let config = SettingsArgs::of_file(args.config.clone()).config(None)?;
+            let config = recording.settle(config, &place)?;
+            let _spinner = progress::spinner("measuring noise");
+            let calibration = train::calibrate(&mut *address.open()?.source, &config, SampleIndex(0))?;
+            (config, calibration, None)
+        }
+    };
+    let written = Arc::new(Mutex::new(out));
+    let sinks: Vec<Box<dyn Sink>> = match args.out {
+        None => Vec::new(),
+        Some(_) => vec![Box::new(IntentLines {
+            file: written.clone(),
+            recording: place.clone(),
+            synthetic: info.synthetic || model.as_ref().is_some_and(|model| model.about.synthetic),
+            rate: info.sample_rate,
+            classes: model.as_ref().map_or(Vec::new(), |model| model.classes().to_vec()),
+        })],
+    };
+    let setup = Setup {
+        config: &config,
+        calibration: &calibration,
+        decoder,
+        live: &live,
+        level,
+        seconds: args.seconds,
+        stop: &STOP,
+        freeze: &FREEZE,
+        drill: args.drill,
+        around: |_, work| work(),
+    };
+    IS_RUNNING.store(true, Ordering::Relaxed);
+    listen();
+    let spinner = progress::spinner("running; Ctrl-C ends it");
+    let report = live::run(setup, recording.source, sinks)?;
+    spinner.finish_and_clear();
+    let picture = match picture {
+        None => None,
+        Some(picture) => Some(plot::live(picture, &place, &report)?),
+    };
+    if let Some(out) = written.lock().expect("the sinks' thread is over").take() {
+        out.finish()?;
+    }
+    if let Some(picture) = picture {
+        picture.finish()?;
+    }
+    match args.json {
+        true => say_json(&report)?,
+        false => say(text(&report, &place))?,
+    }
+    match report.stop {
+        Stop::Source(error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A simulator that nobody gave a length goes on for as long as the run.
+fn source_of(args: &RunArgs) -> Result<SourceArgs, Error> {
+    if args.seconds.is_some_and(|seconds| !(seconds > 0.0)) {
+        return Err(Error::usage("--seconds", "it is not above 0").legal("a time above 0 s"));
+    }
+    let mut recording = args.source.clone();
+    if recording.starts_with("sim:") && !recording.contains("seconds=") {
+        // One block more than asked for, which is never published.
+        let seconds = args.seconds.map_or(SIMULATED_SECONDS_MAX, |seconds| seconds + 1.0);
+        recording = format!("{recording},seconds={}", seconds.min(SIMULATED_SECONDS_MAX));
+    }
+    Ok(SourceArgs { recording, mapping: args.mapping.clone() })
+}
+
+fn live_config(args: &RunArgs) -> Result<LiveConfig, Error> {
+    let mut live = match &args.live {
+        None => LiveConfig::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| Error::unreadable(path, &error))?;
+            LiveConfig::parse(&text, &path.display().to_string())?
+        }
+    };
+    live.shards = args.shards.unwrap_or(live.shards);
+    live.realtime |= args.realtime;
+    if !args.cores.is_empty() {
+        live.cores = args.cores.clone();
+    }
+    live.check("--shards")?;
+    Ok(live)
+}
+
+fn level(name: Option<&str>) -> Result<Level, Error> {
+    let levels = Level::all();
+    let Some(name) = name else { return Ok(Level::widest()) };
+    levels.iter().copied().find(|level| level.name() == name).ok_or_else(|| {
+        let names: Vec<&str> = levels.iter().map(|level| level.name()).collect();
+        Error::usage("--level", format!("`{name}`")).legal(format!("what this CPU has: {}", names.join(", ")))
+    })
+}
+
+/// Hears commands on standard input for as long as the program lives.
+fn listen() {
+    let hear = || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            match line.trim() {
+                "freeze" => FREEZE.store(true, Ordering::Relaxed),
+                "follow" => FREEZE.store(false, Ordering::Relaxed),
+                "stop" => STOP.store(true, Ordering::Relaxed),
+                "" => {}
+                other => eprintln!("note: `{other}` is no command; there are freeze, follow, stop"),
+            }
+        }
+    };
+    // Without it the run goes on; only the commands are missing.
+    if std::thread::Builder::new().name("commands".to_string()).spawn(hear).is_err() {
+        eprintln!("warning: no thread for commands on standard input");
+    }
+}
+
+/// Writes intents to a file, a line each.
+struct IntentLines {
+    file: Arc<Mutex<Option<PendingFile>>>,
+    recording: String,
+    synthetic: bool,
+    rate: SampleRate,
+    classes: Vec<String>,
+}
+
+impl Sink for IntentLines {
+    fn deliver(&mut self, delivery: &Delivery) -> Result<(), Error> {
+        let (intent, held) = match delivery {
+            Delivery::Act(intent) => (intent, false),
+            Delivery::Hold(intent) => (intent, true),
+            Delivery::Silence => return Ok(()),
+        };
+        let line = intent.line(&self.recording, self.synthetic, self.rate.seconds(intent.at), &self.classes);
+        let mut line = serde_json::to_value(line).expect("plain values");
+        if held {
+            line["held"] = true.into();
+        }
+        let mut line = serde_json::to_vec(&line).expect("plain values");
+        line.push(b'\n');
+        match self.file.lock().expect("nobody else writes").as_mut() {
+            Some(file) => file.write(&line),
+            None => Ok(()),
+        }
+    }
+}
+
+fn text(report: &Report, source: &str) -> String {
+    let synthetic = if report.synthetic { "synthetic" } else { "recorded" };
+    let mut lines = vec![format!(
+        "{source} ({synthetic}): {} channels × {} Hz for {:.1} s on {}; {}",
+        report.n_channels, report.sample_rate_hz, report.stream_seconds, report.level, report.stop
+    )];
+    let balanced = if report.balanced { "balanced" } else { "NOT BALANCED" };
+    lines.push(format!(
+        "blocks {} in, {} out; frames {} in, {} lost ({} samples); {balanced}",
+        report.blocks_in, report.blocks_out, report.frames_in, report.frames_lost, report.samples_lost
+    ));
+    lines.push(format!(
+        "bins {}, incomplete {}; intents {}, held {}",
+        report.bins, report.incomplete_bins, report.intents, report.held_intents
+    ));
+    let mut times = table::of(&["µs", "n", "p50", "p99", "p99.9", "max"]);
+    let mut row = |name: &str, latency: &Latency| {
+        if latency.n > 0 {
+            let figures = [latency.p50_us, latency.p99_us, latency.p999_us, latency.max_us];
+            let mut cells = vec![name.to_string(), latency.n.to_string()];
+            cells.extend(figures.map(|us| format!("{us:.1}")));
+            times.add_row(cells);
+        }
+    };
+    row("block in → intent out", &report.intent_latency);
+    row("block in → processed", &report.block_latency);
+    report.stages.iter().for_each(|(name, latency)| row(name, latency));
+    lines.push(times.to_string());
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let cores: Vec<String> =
+        report.cores.iter().map(|core| format!("core {} {}", core.core, percent(core.busy_share))).collect();
+    let threads: Vec<String> = report
+        .threads
+        .iter()
+        .map(|thread| format!("{} {}", thread.name, percent(thread.busy_share)))
+        .collect();
+    lines.push(format!("CPU: {} (of all programs); {}", cores.join(", "), threads.join(", ")));
+    if let Some(mib) = report.resident_mib {
+        lines.push(format!("memory: {mib:.0} MiB resident"));
+    }
+    let (stage, worst) = &report.worst_stall;
+    lines.push(format!(
+        "worst stall: {:.2} ms in `{stage}`, {:.1} s after the start",
+        worst.ms, worst.at_seconds
+    ));
+    lines.extend(report.late.iter().map(|late| format!("late: {}: {}", late.stage, late.what)));
+    lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
+    lines.join("\n")
+}
+
+/// As long as a simulated recording can be.
+const SIMULATED_SECONDS_MAX: f64 = 14_400.0;

@@ -1,0 +1,174 @@
+//! The decoder's thread: parts of bins in, intents out, in the order of the bins.
+
+use super::Plan;
+use super::clock::HostTime;
+use super::delivery::Delivery;
+use super::drill::{DrillStage, Pending};
+use super::meter::Meter;
+use crate::binning::Bin;
+use crate::config::Features;
+use crate::intents::Intent;
+use crate::pipeline::{Event, Joint, Stage};
+use crate::rings::{Reader, Waited, Writer};
+
+/// A shard's part of a bin, on its way to the decoder.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    bin: Bin,
+    /// When the block came that closed it.
+    arrived_at: HostTime,
+}
+
+impl Part {
+    pub(crate) fn new(features: Features, n_channels: usize) -> Self {
+        Part { bin: Bin::new(features, n_channels), arrived_at: HostTime::default() }
+    }
+
+    /// Copies a bin in, without taking memory.
+    pub(crate) fn fill(&mut self, bin: &Bin, arrived_at: HostTime) {
+        self.bin.copy_from(bin);
+        self.arrived_at = arrived_at;
+    }
+}
+
+/// Joins and decodes, on its own thread or on that of the only shard.
+pub(crate) struct DecoderThread {
+    joint: Joint,
+    deliveries: Option<Writer<Delivery>>,
+    drill: Pending,
+    /// One a shard.
+    ahead: Vec<Ahead>,
+    pub(crate) bins: u64,
+    pub(crate) intents: u64,
+    /// Bins that a part was missing from.
+    pub(crate) incomplete_bins: u64,
+    /// Intents that came too late or of which nothing was known: the cursor held.
+    pub(crate) held_intents: u64,
+    pub(crate) parts_overwritten: u64,
+    /// From the first part to the last.
+    pub(crate) joining: Meter,
+    pub(crate) decoding: Meter,
+    /// From the block's publication to the intent.
+    pub(crate) through: Meter,
+}
+
+impl DecoderThread {
+    /// `parts` has one of each shard.
+    pub(crate) fn new(joint: Joint, parts: Vec<Part>, deliveries: Writer<Delivery>, plan: &Plan<'_>) -> Self {
+        DecoderThread {
+            joint,
+            deliveries: Some(deliveries),
+            drill: Pending::of(plan.drill, DrillStage::Decoder),
+            ahead: parts.into_iter().map(|part| Ahead { is_waiting: false, part }).collect(),
+            bins: 0,
+            intents: 0,
+            incomplete_bins: 0,
+            held_intents: 0,
+            parts_overwritten: 0,
+            joining: Meter::new(),
+            decoding: Meter::new(),
+            through: Meter::new(),
+        }
+    }
+
+    /// No more intents: the sinks may end.
+    pub(crate) fn close(&mut self) {
+        self.deliveries = None;
+    }
+
+    /// Decodes a bin of the only shard.
+    pub(crate) fn decode_whole(&mut self, bin: &Bin, arrived_at: HostTime, plan: &Plan<'_>) {
+        self.joint.place(0, bin);
+        self.finish(arrived_at, plan);
+    }
+
+    /// Joins and decodes until every shard's ring is closed and empty.
+    pub(crate) fn run(&mut self, parts: &mut [Reader<Part>], plan: &Plan<'_>) {
+        // The bin that is put together.
+        let mut open = 0;
+        loop {
+            let (mut placed, mut closed) = (0, 0);
+            let mut first = None;
+            let mut arrived_at = HostTime::default();
+            for (shard, reader) in parts.iter_mut().enumerate() {
+                let Ahead { is_waiting, part } = &mut self.ahead[shard];
+                if !*is_waiting {
+                    *is_waiting = take(reader, part, open, plan);
+                    closed += usize::from(!*is_waiting);
+                }
+                if *is_waiting && part.bin.index == open {
+                    *is_waiting = false;
+                    self.joint.place(shard, &part.bin);
+                    arrived_at = arrived_at.max(part.arrived_at);
+                    first.get_or_insert_with(|| plan.clock.now());
+                    placed += 1;
+                }
+            }
+            if let Some(first) = first {
+                let now = plan.clock.now();
+                self.joining.record(now.since(first), now);
+                self.incomplete_bins += u64::from(placed < parts.len());
+                self.finish(arrived_at, plan);
+            } else if closed == parts.len() {
+                break;
+            }
+            // Where the stream went on after a long gap, all parts are ahead.
+            let waiting = || self.ahead.iter().filter(|ahead| ahead.is_waiting);
+            open = match waiting().map(|ahead| ahead.part.bin.index).min() {
+                Some(next) if waiting().count() + closed == parts.len() => next,
+                _ => open + 1,
+            };
+        }
+        self.parts_overwritten = parts.iter().map(Reader::overwritten).sum();
+    }
+
+    fn finish(&mut self, arrived_at: HostTime, plan: &Plan<'_>) {
+        let began = plan.clock.now();
+        self.drill.hold(&plan.clock, began);
+        let (mut decoded, mut is_known, mut intent): (_, _, Option<Intent>) = (began, true, None);
+        self.joint.finish(|event| match event {
+            Event::Bin(bin) => is_known = bin.received_frames > 0,
+            Event::Intent(new) => intent = Some(*new),
+            Event::Done(Stage::Decode) => decoded = plan.clock.now(),
+            _ => {}
+        });
+        self.bins += 1;
+        let Some(intent) = intent else {
+            let now = plan.clock.now();
+            return self.through.record(now.since(arrived_at), now);
+        };
+        self.decoding.record(decoded.since(began), decoded);
+        let latency_ns = decoded.since(arrived_at);
+        self.through.record(latency_ns, decoded);
+        self.intents += 1;
+        let holds = !is_known || latency_ns > plan.hold_ns;
+        self.held_intents += u64::from(holds);
+        if let Some(deliveries) = &mut self.deliveries {
+            let mut slot = deliveries.claim();
+            *slot = if holds { Delivery::Hold(intent) } else { Delivery::Act(intent) };
+            slot.publish();
+        }
+    }
+}
+
+/// A part that was taken from its ring, perhaps of a later bin than the one that is put together.
+struct Ahead {
+    is_waiting: bool,
+    part: Part,
+}
+
+/// Waits for the next part of bin `open` or a later one and copies it; false if none will come.
+fn take(reader: &mut Reader<Part>, into: &mut Part, open: u64, plan: &Plan<'_>) -> bool {
+    loop {
+        if let Some(part) = reader.next() {
+            if part.bin.index >= open {
+                into.fill(&part.bin, part.arrived_at);
+                return true;
+            }
+            continue;
+        }
+        if reader.wait(&plan.wait) == Waited::Closed {
+            return false;
+        }
+    }
+}

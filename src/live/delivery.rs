@@ -1,0 +1,112 @@
+//! Intents on their way to whoever acts on them, and the thread that hands them over.
+
+use super::Plan;
+use super::drill::{DrillStage, Pending};
+use super::meter::Meter;
+use crate::error::Error;
+use crate::intents::{Action, Intent};
+use crate::rings::{Reader, WaitStrategy, Waited};
+use crate::time::SampleIndex;
+use std::time::Duration;
+
+/// What a sink is told of one bin.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Delivery {
+    /// Fresh: act on it.
+    Act(Intent),
+    /// It came too late, or nothing of its bin was received: hold still.
+    Hold(Intent),
+    /// Nothing came for a while: hold still until something does.
+    Silence,
+}
+
+impl Default for Delivery {
+    /// What stands in a slot before the first intent.
+    fn default() -> Self {
+        let action = Action::Choose { class: 0, probability: 0.0 };
+        Delivery::Hold(Intent { bin: 0, at: SampleIndex(0), lost_frames: 0, action })
+    }
+}
+
+/// Where intents go: a pointer, a file, a socket.
+pub trait Sink: Send {
+    /// Takes the next one. It may take its time: what it can't keep up with is passed over and counted, the newest
+    /// comes next.
+    ///
+    /// # Errors
+    /// If nothing can be delivered any more; the run goes on without this sink, and the report says so.
+    fn deliver(&mut self, delivery: &Delivery) -> Result<(), Error>;
+}
+
+/// Hands intents to the sinks.
+pub(crate) struct SinkThread {
+    sinks: Vec<Box<dyn Sink>>,
+    deliveries: Option<Reader<Delivery>>,
+    drill: Pending,
+    pub(crate) delivered: u64,
+    pub(crate) overwritten: u64,
+    /// How often nothing came for longer than an intent may live.
+    pub(crate) silences: u64,
+    pub(crate) delivering: Meter,
+    pub(crate) failures: Vec<Error>,
+}
+
+impl SinkThread {
+    pub(crate) fn new(
+        sinks: Vec<Box<dyn Sink>>,
+        mut readers: Vec<Reader<Delivery>>,
+        plan: &Plan<'_>,
+    ) -> Self {
+        SinkThread {
+            deliveries: readers.pop().filter(|_| !sinks.is_empty()),
+            failures: Vec::with_capacity(sinks.len()),
+            sinks,
+            drill: Pending::of(plan.drill, DrillStage::Sinks),
+            delivered: 0,
+            overwritten: 0,
+            silences: 0,
+            delivering: Meter::new(),
+        }
+    }
+
+    /// Delivers until the decoder is done.
+    pub(crate) fn run(&mut self, plan: &Plan<'_>) {
+        let Some(mut deliveries) = self.deliveries.take() else { return };
+        // Sinks have time: whoever acts is slower than any wake-up.
+        let wait = WaitStrategy { spins: 0, yields: 0, park: Some(Duration::from_nanos(plan.hold_ns / 4)) };
+        let mut last = plan.clock.now();
+        let mut is_silent = true;
+        loop {
+            let waited = deliveries.wait(&wait);
+            let now = plan.clock.now();
+            if waited == Waited::Closed {
+                break;
+            }
+            if waited == Waited::TimedOut && !is_silent && now.since(last) > plan.hold_ns {
+                is_silent = true;
+                self.silences += 1;
+                self.hand(&Delivery::Silence);
+            }
+            self.drill.hold(&plan.clock, now);
+            while let Some(delivery) = deliveries.next() {
+                let began = plan.clock.now();
+                self.hand(&delivery);
+                (last, is_silent) = (plan.clock.now(), false);
+                self.delivering.record(last.since(began), last);
+                self.delivered += 1;
+            }
+        }
+        self.overwritten = deliveries.overwritten();
+    }
+
+    fn hand(&mut self, delivery: &Delivery) {
+        let failures = &mut self.failures;
+        self.sinks.retain_mut(|sink| match sink.deliver(delivery) {
+            Ok(()) => true,
+            Err(error) => {
+                failures.push(error);
+                false
+            }
+        });
+    }
+}

@@ -1,0 +1,265 @@
+//! A stream in real time: a source, shards and a decoder on threads of their own, with rings between them.
+//!
+//! In: a [`SampleSource`], the shards and the joint of its pipeline, sinks. Out: intents to the sinks as they come,
+//! and a [`Report`] at the end: where every frame went, and how long everything took. Guarantees: the intents that
+//! [`crate::pipeline::Pipeline::process`] gives for the frames that were processed, bit for bit; no thread waits for
+//! a slower one behind it (the newest data wins, the loss is counted); no memory is taken after the start.
+//!
+//! ```text
+//! source ──blocks──► shard 0 ──parts──► decoder ──deliveries──► sinks
+//!              └───► shard 1 ──parts──┘
+//! ```
+//!
+//! A single shard decodes by itself, one hand-over less.
+
+mod clock;
+mod decoder;
+mod delivery;
+mod drill;
+mod host;
+mod meter;
+mod report;
+mod source;
+mod worker;
+
+pub use clock::{Clock, HostTime};
+pub use delivery::{Delivery, Sink};
+pub use drill::Drill;
+pub use meter::{Latency, Worst};
+pub use report::{CoreUse, Lateness, Report, ShardReport, Stop, ThreadUse};
+
+use crate::block::StreamInfo;
+use crate::config::{Config, LiveConfig};
+use crate::decode::Decoder;
+use crate::error::Error;
+use crate::pipeline::{Calibration, Joint, Shard};
+use crate::rings::{Reader, WaitStrategy, ring};
+use crate::simd::Level;
+use crate::sources::SampleSource;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Everything that a run needs but its source and sinks.
+pub struct Setup<'a> {
+    /// The settings that the decoder was trained with.
+    pub config: &'a Config,
+    /// What was measured of the stream.
+    pub calibration: &'a Calibration,
+    /// `None` makes bins alone.
+    pub decoder: Option<Decoder>,
+    /// Threads, rings, waiting.
+    pub live: &'a LiveConfig,
+    /// Which vector instructions.
+    pub level: Level,
+    /// After this much of the stream the run ends; `None` for when the source ends.
+    pub seconds: Option<f64>,
+    /// Set from anywhere, ends the run at the next block.
+    pub stop: &'a AtomicBool,
+    /// Set from anywhere, freezes the running noise (and with it the thresholds) as it is; cleared, it goes on.
+    pub freeze: &'a AtomicBool,
+    /// A stage that is held up on purpose, to see what comes of it.
+    pub drill: Option<Drill>,
+    /// Called by every thread of the run with its name and its work, which it has to do: `|_, work| work()`. A test
+    /// counts allocations round it.
+    pub around: fn(&str, &mut dyn FnMut()),
+}
+
+/// Runs a stream to its end.
+///
+/// # Errors
+/// Settings that the stream can't be processed with. What ends a run that has begun stands in [`Report::stop`].
+pub fn run(
+    setup: Setup<'_>,
+    mut source: Box<dyn SampleSource>,
+    sinks: Vec<Box<dyn Sink>>,
+) -> Result<Report, Error> {
+    let info: StreamInfo = source.info().clone();
+    let n_shards = match setup.live.shards {
+        0 => host::n_cores().min(info.n_channels().div_ceil(CHANNELS_A_SHARD)).max(1),
+        n => n,
+    };
+    let shards = Shard::from_config(setup.config, &info, setup.calibration, n_shards, setup.level)?;
+    let joint = Joint::new(setup.config, &shards, setup.decoder.clone())?;
+    let plan = Plan::new(&setup, &info, shards.len());
+    let channels: Vec<_> = shards.iter().map(Shard::channels).collect();
+
+    let slots = (0..setup.live.ring_blocks.max(shards.len() + 2))
+        .map(|_| source::Arrival {
+            block: source.new_block(),
+            arrived_at: HostTime::default(),
+            freeze: false,
+        })
+        .collect();
+    let (blocks, block_readers) = ring(slots, shards.len());
+    let n_sinks = usize::from(!sinks.is_empty());
+    let (deliveries, delivery_readers) = ring(vec![Delivery::default(); DELIVERIES], n_sinks.max(1));
+    let part = |channels: &Range<usize>| decoder::Part::new(setup.config.bins.features, channels.len());
+    let parts: Vec<_> = channels.iter().map(part).collect();
+    let mut decoder = decoder::DecoderThread::new(joint, parts.clone(), deliveries, &plan);
+
+    // Every thread takes its memory before the first block comes.
+    let mut workers = Vec::new();
+    let mut part_readers: Vec<Reader<decoder::Part>> = Vec::new();
+    let decodes_inline = shards.len() == 1;
+    for (index, (shard, blocks)) in shards.into_iter().zip(block_readers).enumerate() {
+        let parts = if decodes_inline {
+            None
+        } else {
+            let (writer, readers) = ring(vec![parts[index].clone(); PARTS], 1);
+            part_readers.extend(readers);
+            Some(writer)
+        };
+        workers.push(worker::Worker::new(index, shard, blocks, parts, &plan));
+    }
+    let mut pacer = source::Pacer::new(blocks, &plan, &info);
+    let mut sinks = delivery::SinkThread::new(sinks, delivery_readers, &plan);
+    let usage = host::Usage::begin();
+
+    let ended = std::thread::scope(|scope| -> std::io::Result<Ended> {
+        let (plan, sinks, pacer, source) = (&plan, &mut sinks, &mut pacer, &mut source);
+        let named = |name: &str| std::thread::Builder::new().name(name.to_string());
+        if n_sinks > 0 {
+            named("sinks").spawn_scoped(scope, move || {
+                plan.enter("sinks", None, &mut || sinks.run(plan));
+            })?;
+        }
+        let mut decoder = Some(&mut decoder);
+        let mut handles = Vec::new();
+        for worker in &mut workers {
+            let mut decoder = if decodes_inline { decoder.take() } else { None };
+            handles.push(named(&worker.name()).spawn_scoped(scope, move || {
+                plan.enter(&worker.name(), plan.core(worker.index), &mut || {
+                    worker.run(plan, decoder.as_deref_mut());
+                    if let Some(decoder) = &mut decoder {
+                        decoder.close();
+                    }
+                })
+            })?);
+        }
+        if let Some(decoder) = decoder {
+            handles.push(named("decoder").spawn_scoped(scope, move || {
+                plan.enter("decoder", plan.core(plan.n_shards + 1), &mut || {
+                    decoder.run(&mut part_readers, plan);
+                    decoder.close();
+                })
+            })?);
+        }
+        let feeding = named("source").spawn_scoped(scope, move || {
+            let mut stop = Stop::End;
+            let left = plan.enter("source", plan.core(plan.n_shards), &mut || {
+                stop = pacer.run(&mut **source, plan);
+            });
+            (stop, left)
+        })?;
+        let (stop, left) = feeding.join().expect("the source thread doesn't panic");
+        // While all threads' memory is still there.
+        let resident_mib = host::resident_mib();
+        let mut threads = vec![left];
+        threads.extend(
+            handles.into_iter().map(|handle| handle.join().expect("the threads of a run don't panic")),
+        );
+        Ok(Ended { stop, resident_mib, threads })
+    })
+    .map_err(|error| Error::output("threads", format!("the system starts no thread ({error})")))?;
+
+    Ok(report::assemble(report::Parts {
+        info: &info,
+        plan: &plan,
+        ended,
+        usage: usage.end(),
+        pacer,
+        workers,
+        decoder,
+        sinks,
+        channels,
+    }))
+}
+
+/// What the threads leave behind.
+pub(crate) struct Ended {
+    stop: Stop,
+    resident_mib: Option<f64>,
+    /// The source's first, then the shards', then the decoder's if it had one.
+    threads: Vec<ThreadEnd>,
+}
+
+/// What one of them leaves behind.
+pub(crate) struct ThreadEnd {
+    name: String,
+    cpu_seconds: f64,
+    /// What the system refused.
+    refused: Vec<String>,
+}
+
+/// What all threads of a run know.
+pub(crate) struct Plan<'a> {
+    clock: Clock,
+    live: LiveConfig,
+    wait: WaitStrategy,
+    level: Level,
+    n_shards: usize,
+    hold_ns: u64,
+    rate_hz: f64,
+    seconds: Option<f64>,
+    stop: &'a AtomicBool,
+    freeze: &'a AtomicBool,
+    drill: Option<Drill>,
+    around: fn(&str, &mut dyn FnMut()),
+}
+
+impl<'a> Plan<'a> {
+    fn new(setup: &Setup<'a>, info: &StreamInfo, n_shards: usize) -> Self {
+        let live = setup.live.clone();
+        let wait = WaitStrategy {
+            spins: live.spins,
+            yields: live.yields,
+            // Never longer than a stale intent may live.
+            park: live.park.then(|| Duration::from_secs_f64(live.hold_ms * 1e-3 / 4.0)),
+        };
+        Plan {
+            clock: Clock::start(),
+            wait,
+            level: setup.level,
+            n_shards,
+            hold_ns: (live.hold_ms * 1e6) as u64,
+            live,
+            rate_hz: info.sample_rate.hz(),
+            seconds: setup.seconds,
+            stop: setup.stop,
+            freeze: setup.freeze,
+            drill: setup.drill,
+            around: setup.around,
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The core for the n-th thread, if cores were named.
+    fn core(&self, n: usize) -> Option<usize> {
+        let cores = &self.live.cores;
+        (!cores.is_empty()).then(|| cores[n % cores.len()])
+    }
+
+    /// Readies the calling thread and does its work.
+    fn enter(&self, name: &str, core: Option<usize>, work: &mut dyn FnMut()) -> ThreadEnd {
+        let mut refused = Vec::new();
+        if let Some(core) = core {
+            refused.extend(host::pin(core));
+        }
+        if self.live.realtime {
+            refused.extend(host::ask_for_realtime());
+        }
+        (self.around)(name, work);
+        ThreadEnd { name: name.to_string(), cpu_seconds: host::thread_cpu_seconds(), refused }
+    }
+}
+
+/// Channels that are worth a thread of their own: a quarter of a core's time at 20 kHz with AVX2.
+const CHANNELS_A_SHARD: usize = 16_384;
+/// Bins between a shard and the decoder: a quarter of a second and more.
+const PARTS: usize = 16;
+/// Intents between the decoder and the sinks.
+const DELIVERIES: usize = 64;

@@ -1,0 +1,89 @@
+//! Bins of several shards to bins of all channels, and those to intents.
+//!
+//! In: the parts of one bin, a part from each shard that has it. Out: events, of which one is the bin and one the
+//! intent. Guarantee: the bits that one pipeline of all channels gives, if every shard saw every block. The channels of
+//! a part that didn't come are unknown.
+
+use super::{Event, Shard, Stage, check_width};
+use crate::binning::Bin;
+use crate::config::{Config, Features};
+use crate::decode::Decoder;
+use crate::error::Error;
+use std::ops::Range;
+
+/// Puts bins together and decodes them.
+pub struct Joint {
+    /// Of each shard.
+    channels: Vec<Range<usize>>,
+    bin: Bin,
+    /// Parts that the bin has.
+    n_parts: usize,
+    decoder: Option<Decoder>,
+}
+
+impl Joint {
+    /// Behind these shards, which were built with `config`.
+    ///
+    /// # Errors
+    /// A decoder of another width than the bins of all shards together.
+    pub fn new(config: &Config, shards: &[Shard], decoder: Option<Decoder>) -> Result<Self, Error> {
+        let channels: Vec<_> = shards.iter().map(Shard::channels).collect();
+        let n_channels = channels.iter().map(|channels| channels.end).max().unwrap_or(0);
+        let kinds: Features = config.bins.features;
+        if let Some(decoder) = &decoder {
+            check_width(decoder, kinds.width(n_channels), n_channels)?;
+        }
+        Ok(Joint { channels, bin: Bin::new(kinds, n_channels), n_parts: 0, decoder })
+    }
+
+    /// Enters the part of shard `shard` into the bin that is put together.
+    ///
+    /// # Panics
+    /// If there is no such shard, or the part has another width.
+    pub fn place(&mut self, shard: usize, part: &Bin) {
+        let bin = &mut self.bin;
+        if self.n_parts == 0 {
+            bin.features.fill(0.0);
+            bin.unknown.fill(u64::MAX);
+            bin.index = part.index;
+            bin.end = part.end;
+            bin.starts_segment = part.starts_segment;
+            bin.received_frames = part.received_frames;
+            bin.lost_frames = part.lost_frames;
+        } else {
+            // What is said of the whole bin is the best of its parts for what came, the worst for what was lost.
+            bin.starts_segment |= part.starts_segment;
+            bin.received_frames = bin.received_frames.max(part.received_frames);
+            bin.lost_frames = bin.lost_frames.max(part.lost_frames);
+        }
+        self.n_parts += 1;
+        let own = self.channels[shard].clone();
+        for (kind, of_kind) in part.features.chunks_exact(own.len()).enumerate() {
+            bin.features[kind * bin.n_channels..][own.clone()].copy_from_slice(of_kind);
+        }
+        if part.received_frames > 0 {
+            bin.unknown[own.start / 64..own.end.div_ceil(64)].copy_from_slice(&part.unknown);
+        }
+    }
+
+    /// Decodes what was put together; the next part begins a new bin.
+    pub fn finish(&mut self, mut on: impl FnMut(Event<'_>)) {
+        if self.n_parts == 0 {
+            return;
+        }
+        self.n_parts = 0;
+        // Lanes past the last channel.
+        if let Some(last) = self.bin.unknown.last_mut()
+            && !self.bin.n_channels.is_multiple_of(64)
+        {
+            *last &= (1 << (self.bin.n_channels % 64)) - 1;
+        }
+        on(Event::Bin(&self.bin));
+        on(Event::Done(Stage::Binning));
+        if let Some(decoder) = &mut self.decoder {
+            let intent = decoder.decode(&self.bin);
+            on(Event::Intent(&intent));
+            on(Event::Done(Stage::Decode));
+        }
+    }
+}
