@@ -3,11 +3,14 @@
 //! The throughput in elements is samples a second on one core; its inverse is the time per sample.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use efference::block::{Payload, TILE_CHANNELS, Tile, n_tiles};
+use efference::block::{BLOCK_FRAMES_MAX, Payload, TILE_CHANNELS, Tile, n_tiles};
+use efference::detect::health::{HealthRule, Looks, TileHealth};
 use efference::detect::power::add_squares;
-use efference::detect::{Crossed, CrossingDetector, NoiseEstimator, NoiseRule};
+use efference::detect::{Crossed, CrossingDetector, NoiseEstimator, NoiseRule, RunningNoise};
 use efference::filter::design::{butterworth_band_pass, notch};
-use efference::filter::{CommonAverage, FilterBank, Section};
+use efference::filter::{Blanker, CommonAverage, FilterBank, LaneBlanker, Section};
+use efference::simd::Level;
+use efference::{SampleIndex, SampleRate};
 use std::hint::black_box;
 
 const N_CHANNELS: usize = 1_024;
@@ -99,6 +102,69 @@ fn kernels(criterion: &mut Criterion) {
     let mut noise = NoiseEstimator::new(N_CHANNELS, NoiseRule::Rms, 0);
     group.bench_function("noise/Rms", |b| {
         b.iter(|| black_box(&tiles).iter().for_each(|tile| noise.observe(tile)));
+    });
+    group.finish();
+}
+
+/// What runs beside the chain. Elements are all samples of the stream, though noise and health look at few of them.
+fn beside(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("beside");
+    group.throughput(Throughput::Elements((N_CHANNELS * N_FRAMES) as u64));
+    let (tiles, level) = (tiles(), Level::widest());
+    let rate = SampleRate::new(RATE, "bench").expect("a legal rate");
+
+    for rule in [NoiseRule::Mad, NoiseRule::Rms] {
+        let mut noises = vec![RunningNoise::new(rule, &[20.0; TILE_CHANNELS], rate, 20.0); tiles.len()];
+        let mut first = 0;
+        group.bench_function(format!("noise/running {rule:?}"), |b| {
+            b.iter(|| {
+                for (tile, noise) in tiles.iter().zip(&mut noises) {
+                    noise.observe(level, SampleIndex(first), black_box(tile).frames(), 0);
+                }
+                first += N_FRAMES as u64;
+            });
+        });
+    }
+
+    let rule = HealthRule::new(rate, UV_PER_COUNT);
+    let mut healths: Vec<TileHealth> = (0..tiles.len()).map(|tile| TileHealth::new(tile, u64::MAX)).collect();
+    let (mut looks, mut first) = (Looks::new(), 0);
+    group.bench_function("health", |b| {
+        b.iter(|| {
+            looks.fill(&rule, SampleIndex(first), N_FRAMES);
+            for (index, (tile, health)) in tiles.iter().zip(&mut healths).enumerate() {
+                let tile = black_box(tile);
+                for look in looks.of_tile(index, 0) {
+                    let frame = &tile.frames()[look.frame()];
+                    health.observe_raw(level, look, frame, frame);
+                    health.observe_filtered(level, frame);
+                }
+            }
+            first += N_FRAMES as u64;
+            // Bins of 20 ms.
+            if first.is_multiple_of(400) {
+                for health in &mut healths {
+                    health.judge(&rule, SampleIndex(first), |change| {
+                        black_box(change);
+                    });
+                }
+            }
+        });
+    });
+
+    let means: [f32; BLOCK_FRAMES_MAX] = std::array::from_fn(|t| (t % 7) as f32);
+    let mut blankers = vec![Blanker::new(1_000.0, 30); tiles.len()];
+    group.bench_function("artefact/means", |b| {
+        b.iter(|| {
+            blankers.iter_mut().fold(0, |any, blanker| any | blanker.blank(black_box(&means), N_FRAMES))
+        });
+    });
+    let mut blankers = vec![LaneBlanker::new(1_000.0, 30, u64::MAX); tiles.len()];
+    group.bench_function("artefact/lanes", |b| {
+        b.iter(|| {
+            let blanked = tiles.iter().zip(&mut blankers);
+            blanked.fold(0, |any, (tile, blanker)| any | blanker.blank(level, black_box(tile).frames()))
+        });
     });
     group.finish();
 }
@@ -199,5 +265,5 @@ fn tiles() -> Vec<Tile> {
         .collect()
 }
 
-criterion_group!(benches, kernels, chain);
+criterion_group!(benches, kernels, beside, chain);
 criterion_main!(benches);

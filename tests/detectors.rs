@@ -64,12 +64,15 @@ fn a_hybrid_is_made_scored_and_labelled() {
     let inspected = json(&["inspect", &hybrid]);
     assert_eq!((&inspected["hybrid"], &inspected["synthetic"]), (&true.into(), &true.into()));
     let background = format!("{one}/background.i16");
-    assert_eq!(json(&["inspect", &background])["n_channels"], about["electrodes"]);
+    let inspected = json(&["inspect", &background]);
+    assert_eq!(inspected["n_channels"], about["electrodes"]);
+    let labels = (&inspected["hybrid"], &inspected["synthetic"]);
+    assert_eq!(labels, (&false.into(), &true.into()), "its background was simulated");
 
     let truth = format!("{one}/hybrid_spikes.csv");
     let words = ["detect", &hybrid, "--truth", &truth];
     let shown = run(&words).stdout;
-    assert!(shown.contains("hybrid: recorded background, synthetic spikes"), "{shown}");
+    assert!(shown.contains("hybrid: synthetic spikes added to a background"), "{shown}");
     let compared = json(&[&words[..], &["--compare", "--background", &background]].concat());
     let rows = rows(&compared);
     assert_eq!(rows.keys().copied().collect::<Vec<_>>(), ["absolute", "mad", "neo", "rms"]);

@@ -8,6 +8,7 @@ use efference::block::{
 };
 use efference::config::{Config, NormaliserKind};
 use efference::decode::{Decoder, LinearDecoder, Normaliser, Output, Weights};
+use efference::detect::Fault;
 use efference::intents::{Action, Intent};
 use efference::pipeline::{Calibration, Event, GAP_BINS_MAX, Joint, Ledger, Pipeline, Shard};
 use efference::simd::Level;
@@ -38,6 +39,7 @@ struct Told {
     intents: Vec<Intent>,
     /// Ordered, since a block tells them tile by tile.
     crossings: Vec<(u64, usize)>,
+    faults: Vec<(u64, usize, Option<Fault>)>,
     /// As it stood after the last block.
     ledger: Ledger,
 }
@@ -152,6 +154,7 @@ impl Told {
             }),
             Event::Intent(intent) => self.intents.push(*intent),
             Event::Crossing { channel, at } => self.crossings.push((at.0, channel)),
+            Event::Fault { channel, at, fault } => self.faults.push((at.0, channel, fault)),
             Event::Filtered(_) | Event::Done(_) => {}
         }
     }

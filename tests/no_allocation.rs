@@ -5,9 +5,11 @@ use efference::config::{Config, DecoderKind};
 use efference::decode::Decoder;
 use efference::pipeline::{Calibration, Event, Pipeline};
 use efference::recording::open;
+use efference::rings::{WaitStrategy, Waited, ring};
 use efference::train::{Dataset, Targets, collect, fit};
 use efference::{SampleIndex, SampleRate};
 use std::hint::black_box;
+use std::time::Duration;
 
 /// Movement and classes: every family of decoders.
 const KINDS: [DecoderKind; 6] = [
@@ -53,6 +55,30 @@ fn broadband_of_1024_channels_crossings_listed_or_not() {
         let events = assert_no_allocation(&mut pipeline, &mut block, &what);
         assert!(events > 0, "{what}: bins or crossings came");
     }
+}
+
+#[test]
+fn rings_that_are_overtaken_waited_for_and_gone_round() {
+    let (mut writer, mut readers) = ring(vec![0u64; 5], 2);
+    let strategy = WaitStrategy { spins: 1, yields: 1, park: Some(Duration::from_micros(1)) };
+    let mut both = readers.iter_mut();
+    let (stuck, late) = (both.next().expect("a reader"), both.next().expect("a reader"));
+    let taken = allocation_counter::measure(|| {
+        for turn in 0..20 {
+            let held = stuck.next();
+            for number in 0..turn {
+                let mut slot = writer.claim();
+                *slot = number;
+                slot.publish();
+            }
+            drop(held);
+            while late.wait(&strategy) == Waited::Item {
+                drop(late.next());
+            }
+        }
+    });
+    assert_eq!(taken.count_total, 0);
+    assert!(late.overwritten() > 0);
 }
 
 #[test]

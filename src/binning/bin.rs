@@ -129,14 +129,9 @@ impl BinBuilder {
         self.bin.starts_segment = true;
     }
 
-    /// Features of the open bin, to be filled by the front end: counts, and sums of squares.
-    pub fn features_mut(&mut self) -> &mut [f32] {
-        &mut self.bin.features
-    }
-
-    /// Of every 64 channels of the open bin, a bit for each that is unknown.
-    pub fn unknown_mut(&mut self) -> &mut [u64] {
-        &mut self.bin.unknown
+    /// Features of the open bin, and of every 64 channels a bit for each that is unknown.
+    pub fn values_mut(&mut self) -> (&mut [f32], &mut [u64]) {
+        (&mut self.bin.features, &mut self.bin.unknown)
     }
 
     /// Closes the open bin: sums become features, losses are mended by proportion.

@@ -160,7 +160,7 @@ impl Subject {
     /// How the recording came about.
     pub(super) fn made(&self) -> &'static str {
         match (self.hybrid, self.info.synthetic) {
-            (true, _) => "hybrid: recorded background, synthetic spikes",
+            (true, _) => "hybrid: synthetic spikes added to a background",
             (false, true) => "synthetic",
             (false, false) => "recorded",
         }

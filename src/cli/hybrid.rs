@@ -97,7 +97,7 @@ fn sidecar(made: &Hybrid, settings: &Settings, place: &str) -> Value {
     let about = json!({
         "synthetic": true,
         "hybrid": {
-            "background": format!("{place}, recorded"),
+            "background": format!("{place}, {}", if made.background_synthetic { "synthetic" } else { "recorded" }),
             "spikes": "synthetic times, averages of recorded shapes; one unit a channel",
             "snr": "depth of the trough before any filter over median |x| / 0.6745 of 250 to 5000 Hz, order 2",
             "seed": settings.seed,
@@ -115,7 +115,10 @@ fn sidecar(made: &Hybrid, settings: &Settings, place: &str) -> Value {
 
 fn background(made: &Hybrid, place: &str) -> Value {
     let mut sidecar = flat(made, made.electrodes.len());
-    merge(&mut sidecar, json!({ "synthetic": false, "background": place, "electrodes": made.electrodes }));
+    merge(
+        &mut sidecar,
+        json!({ "synthetic": made.background_synthetic, "background": place, "electrodes": made.electrodes }),
+    );
     sidecar
 }
 

@@ -67,6 +67,16 @@ pub struct FrontEndConfig {
     pub ring_guard: f64,
     /// How long that lasts, ms.
     pub ring_guard_ms: f64,
+    /// Time constant with which thresholds follow the noise, seconds; 0: they stay
+    /// ([`crate::detect::adaptive`]).
+    pub adapt_seconds: f64,
+    /// Leaves out electrodes that fail while the stream runs, until they recover ([`crate::detect::health`]).
+    pub mask_faults: bool,
+    /// Blanks frames where all electrodes jump at once by more than this, µV ([`crate::filter::artefact`]); 0: none.
+    /// To be above the converter's range over the electrodes of a reference group.
+    pub artefact_uv: f64,
+    /// How long frames are blanked after such a jump, ms.
+    pub artefact_ms: f64,
 }
 
 impl Default for FrontEndConfig {
@@ -87,6 +97,10 @@ impl Default for FrontEndConfig {
             refractory_ms: 0.5,
             ring_guard: 0.3,
             ring_guard_ms: 4.0,
+            adapt_seconds: 0.0,
+            mask_faults: false,
+            artefact_uv: 0.0,
+            artefact_ms: 1.5,
         }
     }
 }
@@ -124,6 +138,11 @@ impl FrontEndConfig {
     /// The length of the ring guard in whole frames, rounded to the nearest.
     pub fn ring_guard_frames(&self, rate: SampleRate) -> u32 {
         (self.ring_guard_ms * 1e-3 * rate.hz()).round() as u32
+    }
+
+    /// How many frames are blanked after one that jumps, rounded up.
+    pub fn artefact_frames(&self, rate: SampleRate) -> u32 {
+        (self.artefact_ms * 1e-3 * rate.hz()).ceil() as u32
     }
 }
 

@@ -16,7 +16,7 @@ pub use live::{LiveConfig, RING_BLOCKS_MAX, SHARDS_MAX};
 
 use crate::binning::BinSchedule;
 use crate::block::{StreamInfo, StreamKind};
-use crate::detect::{DetectorKind, NoiseRule};
+use crate::detect::{DetectorKind, NoiseRule, adaptive};
 use crate::error::{Error, ErrorKind};
 use crate::filter::{design, regression_reference};
 use serde::{Deserialize, Serialize};
@@ -84,6 +84,14 @@ impl Config {
         in_range(place, "front_end.high_cut_hz", self.front_end.high_cut_hz, 0.0, 500_000.0)?;
         in_range(place, "front_end.ring_guard", self.front_end.ring_guard, 0.0, 1.0)?;
         in_range(place, "front_end.ring_guard_ms", self.front_end.ring_guard_ms, 0.0, 100.0)?;
+        let adapt = self.front_end.adapt_seconds;
+        if adapt != 0.0 {
+            let (low, high) = (adaptive::TIME_CONSTANT_S_MIN, adaptive::TIME_CONSTANT_S_MAX);
+            in_range(place, "front_end.adapt_seconds", adapt, low, high)
+                .map_err(|e| e.hint("0: thresholds stay"))?;
+        }
+        in_range(place, "front_end.artefact_uv", self.front_end.artefact_uv, 0.0, 1e6)?;
+        in_range(place, "front_end.artefact_ms", self.front_end.artefact_ms, 0.0, 1000.0)?;
         in_range(place, "front_end.lrr_ridge", self.front_end.lrr_ridge, 1e-6, 1e3)?;
         let FrontEndConfig { reference, car_group, .. } = self.front_end;
         if reference == Reference::Lrr && !regression_reference::is_group(car_group) {
@@ -217,6 +225,14 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("front_end.threshold") && text.contains("-100 to -0.1"), "{text}");
         assert_eq!(error.kind(), ErrorKind::Usage);
+    }
+
+    #[test]
+    fn thresholds_stay_or_follow_within_the_range() {
+        for (seconds, legal) in [(0.0, true), (20.0, true), (0.01, false), (-1.0, false), (1e5, false)] {
+            let text = format!("[front_end]\nadapt_seconds = {seconds}\nartefact_uv = 1000");
+            assert_eq!(Config::parse(&text, "c.toml").is_ok(), legal, "{seconds}");
+        }
     }
 
     #[test]

@@ -66,12 +66,38 @@ impl CommonAverage {
         self.weights[channel] = i16::from(active);
         let (tile, lane) = (channel / TILE_CHANNELS, channel % TILE_CHANNELS);
         self.keep[tile] = self.keep[tile] & !(1 << lane) | u64::from(active) << lane;
+        self.count(channel);
+    }
+
+    fn count(&mut self, channel: usize) {
         if self.group > 0 {
             let group = channel / self.group;
             let members = self.members(group);
             let n = self.weights[members].iter().map(|&weight| weight as u32).sum();
             self.n_active[group] = if n > 1 { n } else { 0 };
         }
+    }
+
+    /// Counts a channel in its group's mean or not, from the next [`CommonAverage::measure`] on; what it is itself
+    /// still comes out. Channels that were never active stay so.
+    ///
+    /// # Panics
+    /// If the stream has no such channel.
+    pub fn set_counted(&mut self, channel: usize, counted: bool) {
+        let (tile, lane) = (channel / TILE_CHANNELS, channel % TILE_CHANNELS);
+        if self.keep[tile] >> lane & 1 == 1 {
+            self.weights[channel] = i16::from(counted);
+            self.count(channel);
+        }
+    }
+
+    /// The lanes of a tile that count in means, a bit each.
+    ///
+    /// # Panics
+    /// If the stream has no such tile.
+    pub fn counted(&self, tile: usize) -> u64 {
+        let lanes = self.weights[tile * TILE_CHANNELS..].iter().take(TILE_CHANNELS);
+        lanes.enumerate().fold(0, |bits, (lane, &weight)| bits | (weight as u64) << lane)
     }
 
     /// Whether no group spans tiles, so that a tile can be measured by itself.
@@ -123,13 +149,61 @@ impl CommonAverage {
     /// # Panics
     /// As [`CommonAverage::measure`], and if the stream has no tile of that index.
     pub fn load(&self, payload: &Payload, frames: Range<usize>, tile: &mut Tile) {
+        self.load_less(self.group > 0, payload, frames, tile);
+    }
+
+    /// As [`CommonAverage::load`], with nothing taken off.
+    ///
+    /// # Panics
+    /// As [`CommonAverage::load`].
+    pub(crate) fn load_raw(&self, payload: &Payload, frames: Range<usize>, tile: &mut Tile) {
+        self.load_less(false, payload, frames, tile);
+    }
+
+    /// One frame of a tile, the `t`-th of those measured last, as it is and with its means taken off.
+    pub(crate) fn lanes(
+        &self,
+        payload: &Payload,
+        frames: &Range<usize>,
+        t: usize,
+        tile: usize,
+    ) -> ([f32; TILE_CHANNELS], [f32; TILE_CHANNELS]) {
+        let first = tile * TILE_CHANNELS;
+        let width = TILE_CHANNELS.min(self.n_channels - first);
+        let start = (frames.start + t) * self.n_channels + first;
+        let raw = match payload {
+            Payload::Int16(samples) => widen(&samples[start..start + width]),
+            Payload::Float32(samples) => widen(&samples[start..start + width]).map(finite),
+            Payload::Counts(_) => panic!("{NOT_BROADBAND}"),
+        };
+        let mut means = [0.0; TILE_CHANNELS];
+        if self.group > 0 {
+            self.spread(t, first, &mut means[..width]);
+        }
+        let mut referenced = [0.0; TILE_CHANNELS];
+        subtract(&raw, &means, &mut referenced);
+        (raw, referenced)
+    }
+
+    /// The means of the group that covers a tile, one a frame of those measured last; `None` where there is no such
+    /// group.
+    pub(crate) fn means_of_tile(&self, tile: usize) -> Option<&[f32; BLOCK_FRAMES_MAX]> {
+        match self.group {
+            group if group > 0 && group.is_multiple_of(TILE_CHANNELS) => {
+                self.means.get(tile * TILE_CHANNELS / group)
+            }
+            _ => None,
+        }
+    }
+
+    fn load_less(&self, referenced: bool, payload: &Payload, frames: Range<usize>, tile: &mut Tile) {
         let first = tile.index * TILE_CHANNELS;
         let width = TILE_CHANNELS.min(self.n_channels - first);
         let keep = std::array::from_fn(|lane| 0u32.wrapping_sub((self.keep[tile.index] >> lane) as u32 & 1));
         tile.n_frames = frames.len();
         let mut means = [0.0; TILE_CHANNELS];
         for (t, (out, frame)) in tile.uv.iter_mut().zip(frames).enumerate() {
-            if self.group > 0 {
+            if referenced {
                 self.spread(t, first, &mut means[..width]);
             }
             let row = frame * self.n_channels + first..frame * self.n_channels + first + width;
@@ -154,11 +228,7 @@ impl CommonAverage {
         tile: usize,
     ) -> Option<Int16<'a>> {
         let first = tile * TILE_CHANNELS;
-        let means = match self.group {
-            0 => self.means.last(),
-            group if group.is_multiple_of(TILE_CHANNELS) => self.means.get(first / group),
-            _ => None,
-        };
+        let means = if self.group == 0 { self.means.last() } else { self.means_of_tile(tile) };
         match payload {
             Payload::Int16(samples) if first + TILE_CHANNELS <= self.n_channels => Some(Int16 {
                 samples: &samples[frames.start * self.n_channels + first..],

@@ -4,6 +4,7 @@
 //! hertz ([`design`]). Out: the same tiles, filtered in place by a [`bank::FilterBank`]. Every kernel gives
 //! the same bits however the stream is cut into blocks, and takes its memory when it is built.
 
+pub mod artefact;
 pub mod bank;
 mod cascade;
 pub mod common_average;
@@ -11,6 +12,7 @@ pub mod design;
 pub mod reference;
 pub mod regression_reference;
 
+pub use artefact::{Blanker, LaneBlanker};
 pub use bank::FilterBank;
 pub use cascade::Found;
 

@@ -96,7 +96,7 @@ impl RegressionReference {
     /// let reference = RegressionReference::new(&weights, 0..1);
     /// let mut tile = Tile { n_frames: 1, ..Tile::new() };
     /// tile.uv[0][..2].copy_from_slice(&[10.0, 8.0]);
-    /// reference.process(u64::MAX, &mut tile);
+    /// reference.process(u64::MAX, u64::MAX, &mut tile);
     /// assert_eq!(tile.uv[0][..2], [6.0, 8.0]);
     /// ```
     ///
@@ -125,32 +125,45 @@ impl RegressionReference {
         self
     }
 
-    /// Takes from every lane of a tile what the others of its group say of it. Lanes without their bit in `keep`
-    /// become zeros.
+    /// Takes from every lane of a tile what the others of its group say of it. Lanes without their bit in `heard` (those
+    /// that failed) say nothing; lanes without their bit in `kept` become zeros.
     ///
     /// # Panics
     /// If `tile.index` is not below the number of tiles that it was built for.
-    pub fn process(&self, keep: u64, tile: &mut Tile) {
-        self.process_frames(keep, tile.index, tile.frames_mut());
+    pub fn process(&self, heard: u64, kept: u64, tile: &mut Tile) {
+        self.process_frames(heard, kept, tile.index, tile.frames_mut());
     }
 
     /// As [`RegressionReference::process`], of frames of tile `index`.
-    pub(crate) fn process_frames(&self, keep: u64, index: usize, frames: &mut [[f32; TILE_CHANNELS]]) {
+    pub(crate) fn process_frames(
+        &self,
+        heard: u64,
+        kept: u64,
+        index: usize,
+        frames: &mut [[f32; TILE_CHANNELS]],
+    ) {
         let rows = &self.rows[index * self.block..][..self.block];
-        let keep = std::array::from_fn(|lane| 0u32.wrapping_sub((keep >> lane) as u32 & 1));
+        let of_lanes = |bits: u64| std::array::from_fn(|lane| 0u32.wrapping_sub((bits >> lane) as u32 & 1));
+        let masks = Masks { heard: of_lanes(heard), kept: of_lanes(kept) };
         match self.level.name() {
             // Where a block is a tile, AVX-512 has registers for all of its lanes in four frames.
             "avx512" if self.block == TILE_CHANNELS => {
-                referenced::<TILE_CHANNELS, 4>(self.level, frames, rows, &keep);
+                referenced::<TILE_CHANNELS, 4>(self.level, frames, rows, &masks);
             }
-            _ => referenced::<LANES, 2>(self.level, frames, rows, &keep),
+            _ => referenced::<LANES, 2>(self.level, frames, rows, &masks),
         }
     }
 }
 
+/// All ones or zeros for each lane.
+struct Masks {
+    heard: [u32; TILE_CHANNELS],
+    kept: [u32; TILE_CHANNELS],
+}
+
 dispatch! {
     fn referenced<const L: usize, const F: usize>(
-        frames: &mut [[f32; TILE_CHANNELS]], rows: &[[f32; TILE_CHANNELS]], keep: &[u32; TILE_CHANNELS],
+        frames: &mut [[f32; TILE_CHANNELS]], rows: &[[f32; TILE_CHANNELS]], masks: &Masks,
     ) = reference_frames::<L, F>;
 }
 
@@ -159,11 +172,11 @@ dispatch! {
 fn reference_frames<const L: usize, const F: usize>(
     frames: &mut [[f32; TILE_CHANNELS]],
     rows: &[[f32; TILE_CHANNELS]],
-    keep: &[u32; TILE_CHANNELS],
+    masks: &Masks,
 ) {
     let (groups, rest) = frames.as_chunks_mut::<F>();
-    groups.iter_mut().for_each(|frames| reference_some::<L, F>(frames, rows, keep));
-    rest.iter_mut().for_each(|frame| reference_some::<L, 1>(std::array::from_mut(frame), rows, keep));
+    groups.iter_mut().for_each(|frames| reference_some::<L, F>(frames, rows, masks));
+    rest.iter_mut().for_each(|frame| reference_some::<L, 1>(std::array::from_mut(frame), rows, masks));
 }
 
 /// `x − Σ w·x` of `L` lanes by `F` frames at a time; `L` divides the number of rows.
@@ -171,26 +184,32 @@ fn reference_frames<const L: usize, const F: usize>(
 fn reference_some<const L: usize, const F: usize>(
     frames: &mut [[f32; TILE_CHANNELS]; F],
     rows: &[[f32; TILE_CHANNELS]],
-    keep: &[u32; TILE_CHANNELS],
+    masks: &Masks,
 ) {
     let x = *frames;
+    let mut heard = x;
+    for frame in &mut heard {
+        for l in 0..TILE_CHANNELS {
+            frame[l] = f32::from_bits(frame[l].to_bits() & masks.heard[l]);
+        }
+    }
     for first in (0..TILE_CHANNELS).step_by(L) {
         let block = first / rows.len() * rows.len();
         let mut sums = [[0.0f32; L]; F];
         for (k, row) in rows.iter().enumerate() {
             let weights: &[f32; L] = row[first..].first_chunk().expect("L divides a tile");
-            for (sums, x) in sums.iter_mut().zip(&x) {
+            for (sums, heard) in sums.iter_mut().zip(&heard) {
                 // The rest of a division by a power of two costs nothing; a check of the index would.
-                let heard = x[(block + k) % TILE_CHANNELS];
+                let x = heard[(block + k) % TILE_CHANNELS];
                 for l in 0..L {
-                    sums[l] += weights[l] * heard;
+                    sums[l] += weights[l] * x;
                 }
             }
         }
         for ((frame, x), sums) in frames.iter_mut().zip(&x).zip(&sums) {
             for l in 0..L {
                 let left = x[first + l] - sums[l];
-                frame[first + l] = f32::from_bits(left.to_bits() & keep[first + l]);
+                frame[first + l] = f32::from_bits(left.to_bits() & masks.kept[first + l]);
             }
         }
     }
@@ -248,7 +267,7 @@ mod tests {
             group in prop::sample::select(vec![2, 4, 8, 16, 32, 64]),
             n_channels in prop::sample::select(vec![2, 63, 64, 65, 150]),
             (n_frames, cut) in (1..=BLOCK_FRAMES_MAX).prop_flat_map(|n| (Just(n), 0..=n)),
-            keep in any::<u64>(),
+            (heard, kept) in any::<(u64, u64)>(),
         ) {
             let mut random = noise(seed);
             let weights = weights(n_channels, group, &mut random);
@@ -261,7 +280,7 @@ mod tests {
                 let fill = |frame: &mut [f32; TILE_CHANNELS]| frame[..width].fill_with(|| random() * 512.0);
                 start.frames_mut().iter_mut().for_each(fill);
                 let mut whole = start.clone();
-                reference.process(u64::MAX, &mut whole);
+                reference.process(u64::MAX, u64::MAX, &mut whole);
                 for (frame, x) in whole.frames().iter().zip(start.frames()) {
                     let mut all = vec![0.0; n_channels];
                     all[index * TILE_CHANNELS..][..width].copy_from_slice(&x[..width]);
@@ -276,26 +295,39 @@ mod tests {
                     for frames in [0..cut, cut..n_frames] {
                         let mut part = Tile { n_frames: frames.len(), index, ..Tile::new() };
                         part.frames_mut().copy_from_slice(&start.frames()[frames]);
-                        reference.clone().at_level(level).process(u64::MAX, &mut part);
+                        reference.clone().at_level(level).process(u64::MAX, u64::MAX, &mut part);
                         parts.extend_from_slice(part.frames());
                     }
                     prop_assert!(same(&parts, whole.frames()), "{}", level.name());
                 }
-                let mut kept = start.clone();
-                reference.process(keep, &mut kept);
-                for (kept, all) in kept.frames().iter().zip(whole.frames()) {
+                let mut masked = start.clone();
+                reference.process(heard, kept, &mut masked);
+                let mut silenced = start.clone();
+                silenced.frames_mut().iter_mut().for_each(|frame| leave_out(frame, heard));
+                let spoken = silenced.clone();
+                reference.process(u64::MAX, u64::MAX, &mut silenced);
+                for t in 0..n_frames {
                     for lane in 0..TILE_CHANNELS {
-                        let expected = if keep >> lane & 1 == 1 { all[lane].to_bits() } else { 0 };
-                        prop_assert_eq!(kept[lane].to_bits(), expected);
+                        let (x, spoken) = (start.uv[t][lane], spoken.uv[t][lane]);
+                        // What the others say is what is taken from silence, or from the sample.
+                        let said = spoken - silenced.uv[t][lane];
+                        let expected = if kept >> lane & 1 == 1 { x - said } else { 0.0 };
+                        prop_assert!((masked.uv[t][lane] - expected).abs() < 1e-3);
+                        prop_assert!(kept >> lane & 1 == 1 || masked.uv[t][lane].to_bits() == 0);
                     }
                 }
                 if index + 1 == n_tiles {
                     let mut own = Tile { index: 0, ..start };
-                    of_last.process(u64::MAX, &mut own);
+                    of_last.process(u64::MAX, u64::MAX, &mut own);
                     prop_assert!(same(own.frames(), whole.frames()), "a shard of the last tile");
                 }
             }
         }
+    }
+
+    fn leave_out(frame: &mut [f32; TILE_CHANNELS], heard: u64) {
+        let silent = frame.iter_mut().enumerate().filter(|(lane, _)| heard >> lane & 1 == 0);
+        silent.for_each(|(_, x)| *x = 0.0);
     }
 
     fn same(a: &[[f32; TILE_CHANNELS]], b: &[[f32; TILE_CHANNELS]]) -> bool {

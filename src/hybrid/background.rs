@@ -19,6 +19,7 @@ use crate::time::SampleRate;
 pub(super) struct Background {
     pub(super) sample_rate: SampleRate,
     pub(super) uv_per_count: Option<f32>,
+    pub(super) synthetic: bool,
     pub(super) n_frames: usize,
     pub(super) columns: Vec<Column>,
 }
@@ -67,6 +68,7 @@ impl Background {
         Ok(Background {
             sample_rate: info.sample_rate,
             uv_per_count: info.uv_per_count,
+            synthetic: info.synthetic,
             n_frames: block.end_sample().0 as usize,
             columns: columns.map(|(codes, name)| Column { name: name.clone(), codes }).collect(),
         })
@@ -96,7 +98,7 @@ impl Background {
             return Err(reason.to_string());
         }
         let settle = (SETTLE_SECONDS * self.sample_rate.hz()) as usize;
-        let filtered = sosfilt(sections, &column.from_its_first());
+        let filtered = sosfilt(sections, &column.less_its_first());
         let filtered = filtered.get(settle..).unwrap_or_default();
         let noise = noise_of(filtered);
         if noise < NOISE_MIN_CODES {

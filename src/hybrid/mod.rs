@@ -38,13 +38,15 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Serialize;
 
-/// A recorded background, with added spikes and without.
+/// A background, with added spikes and without.
 #[derive(Clone, Debug)]
 pub struct Hybrid {
     /// Frames a second.
     pub sample_rate: SampleRate,
     /// µV of a code, where the recording says so.
     pub uv_per_count: Option<f32>,
+    /// The background was simulated, not recorded.
+    pub background_synthetic: bool,
     /// Frames of either stream.
     pub n_frames: u64,
     /// Codes frame by frame, one channel per unit.
@@ -165,6 +167,7 @@ fn mix(
     Hybrid {
         sample_rate: recorded.sample_rate,
         uv_per_count: recorded.uv_per_count,
+        background_synthetic: recorded.synthetic,
         n_frames: n_frames as u64,
         samples,
         background,

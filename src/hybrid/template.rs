@@ -63,7 +63,7 @@ impl Column {
     }
 
     /// Its samples less the first one, so that an offset doesn't ring in a filter.
-    pub(super) fn from_its_first(&self) -> Vec<f64> {
+    pub(super) fn less_its_first(&self) -> Vec<f64> {
         let first = f64::from(self.codes.first().copied().unwrap_or_default());
         self.codes.iter().map(|&code| f64::from(code) - first).collect()
     }
@@ -90,7 +90,7 @@ pub(super) fn of_recording(
 fn of_column(column: &Column, sample_rate: SampleRate, sections: &[Section]) -> Option<Template> {
     let frames = |seconds: f64| (seconds * sample_rate.hz()).round() as usize;
     let settle = frames(SETTLE_SECONDS);
-    let causal = sosfilt(sections, &column.from_its_first());
+    let causal = sosfilt(sections, &column.less_its_first());
     let noise = noise_of(causal.get(settle..)?);
     let mut backwards: Vec<f64> = causal.into_iter().rev().collect();
     backwards = sosfilt(sections, &backwards);

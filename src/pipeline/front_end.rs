@@ -8,6 +8,7 @@ use crate::config::{Config, Features, Reference};
 use crate::detect::{Crossed, CrossingDetector, Operator};
 use crate::error::Error;
 use crate::filter::{CommonAverage, FilterBank, Found, RegressionReference, RegressionWeights};
+use crate::pipeline::watch::Watch;
 use crate::pipeline::{Calibration, Event, Stage};
 use crate::simd::Level;
 use crate::time::SampleIndex;
@@ -28,7 +29,8 @@ pub struct FrontEnd {
     detector: CrossingDetector,
     /// Filled only where crossings are listed.
     crossed: Option<Crossed>,
-    is_frozen: bool,
+    /// Only where the settings ask for it.
+    watch: Option<Watch>,
     tile: Tile,
     found: Found,
     /// Of each tile's lanes, since the bin began.
@@ -79,16 +81,18 @@ impl FrontEnd {
         let detector = CrossingDetector::new(own.len(), &thresholds[own.clone()], refractory)
             .with_ring_guard(share, guard)
             .at_level(level);
+        let average = CommonAverage::new(n_channels, group, &active).at_level(level);
+        let watch = Watch::new(config, info, thresholds, tiles.clone(), &average, level);
         Ok(FrontEnd {
             n_channels: own.len(),
             kinds: config.bins.features,
-            average: CommonAverage::new(n_channels, group, &active).at_level(level),
+            average,
             regression,
             bank: FilterBank::new(&sections, tiles.len()).settled().at_level(level),
             operator: Operator::new(front_end.detector, tiles.len(), level),
             detector,
             crossed: None,
-            is_frozen: false,
+            watch,
             tile: Tile::new(),
             found: Found::new(),
             counts: vec![[0.0; TILE_CHANNELS]; tiles.len()],
@@ -104,7 +108,9 @@ impl FrontEnd {
 
     /// Leaves the running noise as it is, or lets it follow the stream again.
     pub(super) fn freeze_noise(&mut self, frozen: bool) {
-        self.is_frozen = frozen;
+        if let Some(watch) = &mut self.watch {
+            watch.freeze(frozen);
+        }
     }
 
     /// Takes `frames` of a block; the first of them has number `first`.
@@ -120,12 +126,25 @@ impl FrontEnd {
         if !by_tile {
             self.average.measure(payload, frames.clone(), self.tiles.clone());
         }
+        if let Some(watch) = &mut self.watch {
+            watch.begin(first, frames.len());
+        }
         for own in 0..self.counts.len() {
             let index = self.tiles.start + own;
             if by_tile {
                 self.average.measure(payload, frames.clone(), index..index + 1);
             }
-            self.filter(payload, &frames, own);
+            match &mut self.watch {
+                None => self.filter(payload, &frames, own, 0),
+                Some(watch) => {
+                    let blanked = watch.blanked(own, &self.average, payload, &frames);
+                    self.filter(payload, &frames, own, blanked);
+                    if let Some(watch) = &mut self.watch {
+                        let raw = (&self.average, self.regression.as_ref(), payload, &frames);
+                        watch.observe(own, &self.tile, first, blanked, raw);
+                    }
+                }
+            }
             on(Event::Done(Stage::Filter));
             on(Event::Filtered(&self.tile));
             self.detect(own);
@@ -140,14 +159,14 @@ impl FrontEnd {
         }
     }
 
-    /// Samples of tile `own` to the spike band; its squares are added up on the way.
-    fn filter(&mut self, payload: &Payload, frames: &Range<usize>, own: usize) {
+    /// Samples of tile `own` to the spike band; its squares are added up on the way, without those of `blanked` frames.
+    fn filter(&mut self, payload: &Payload, frames: &Range<usize>, own: usize, blanked: u64) {
         let index = self.tiles.start + own;
         self.found.squares = self.squares[own];
         self.tile.index = own;
         self.tile.n_frames = frames.len();
         match (self.average.samples(payload, frames, index), &self.regression) {
-            (Some(samples), None) if self.bank.takes_samples(own) => {
+            (Some(samples), None) if blanked == 0 && self.bank.takes_samples(own) => {
                 self.bank.process_samples(samples, &mut self.tile, &mut self.found);
             }
             (_, regression) => {
@@ -155,9 +174,19 @@ impl FrontEnd {
                 self.average.load(payload, frames.clone(), &mut self.tile);
                 self.tile.index = own;
                 if let Some(regression) = regression {
-                    regression.process(self.average.kept(index), &mut self.tile);
+                    regression.process(self.average.counted(index), self.average.kept(index), &mut self.tile);
                 }
-                self.bank.process_and_find(&mut self.tile, &mut self.found);
+                if blanked == 0 {
+                    self.bank.process_and_find(&mut self.tile, &mut self.found);
+                } else {
+                    self.bank.process_blanked(blanked, &mut self.tile, &mut self.found);
+                    self.found.squares = self.squares[own];
+                    for (t, frame) in self.tile.frames().iter().enumerate() {
+                        if blanked >> t & 1 == 0 {
+                            self.found.squares.iter_mut().zip(frame).for_each(|(sum, x)| *sum += x * x);
+                        }
+                    }
+                }
             }
         }
         self.squares[own] = self.found.squares;
@@ -177,8 +206,33 @@ impl FrontEnd {
         }
     }
 
-    /// Writes the sums since the bin began to `features` and starts anew.
-    pub(super) fn take_features(&mut self, features: &mut [f32]) {
+    /// Writes the sums over the `received_frames` of the bin that ends before frame `at` to `features`, marks in
+    /// `unknown` which channels say nothing, and starts anew.
+    pub(super) fn take_features(
+        &mut self,
+        at: SampleIndex,
+        received_frames: u32,
+        features: &mut [f32],
+        unknown: &mut [u64],
+        on: &mut impl FnMut(Event<'_>),
+    ) {
+        if let Some(watch) = &mut self.watch {
+            for (own, unknown) in unknown.iter_mut().enumerate() {
+                let blanked = watch.take_blanked_frames(own);
+                *unknown = watch.masked(own);
+                if blanked > 0 && blanked >= received_frames {
+                    *unknown = u64::MAX;
+                } else if blanked > 0 {
+                    let grow = received_frames as f32 / (received_frames - blanked) as f32;
+                    let sums = self.counts[own].iter_mut().chain(&mut self.squares[own]);
+                    sums.for_each(|sum| *sum *= grow);
+                }
+                let thresholds = self.detector.thresholds_mut(own);
+                watch.end_bin(own, at, &mut self.average, thresholds, |channel, fault| {
+                    on(Event::Fault { channel, at, fault });
+                });
+            }
+        }
         let n = self.n_channels;
         let (counts, squares) = (self.counts.as_flattened(), self.squares.as_flattened());
         match self.kinds {
@@ -195,6 +249,10 @@ impl FrontEnd {
 
     /// Forgets the stream so far.
     pub(super) fn reset(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch
+                .reset(&mut self.average, |own, thresholds| *self.detector.thresholds_mut(own) = *thresholds);
+        }
         self.bank.reset();
         self.operator.reset();
         self.detector.reset();

@@ -10,6 +10,7 @@ mod calibration;
 mod front_end;
 mod joint;
 mod shard;
+mod watch;
 
 pub use calibration::Calibration;
 pub use front_end::FrontEnd;
@@ -20,6 +21,7 @@ use crate::binning::{Bin, BinSchedule};
 use crate::block::{Block, StreamInfo, Tile};
 use crate::config::Config;
 use crate::decode::Decoder;
+use crate::detect::Fault;
 use crate::error::Error;
 use crate::intents::Intent;
 use crate::simd::Level;
@@ -64,6 +66,15 @@ pub enum Event<'a> {
         channel: usize,
         /// At which frame; NEO, which needs the one after, counts it in that one's bin.
         at: SampleIndex,
+    },
+    /// An electrode has got a fault and is masked, or has recovered (`None`); told before the bin that ends then.
+    Fault {
+        /// Which channel.
+        channel: usize,
+        /// From which frame on.
+        at: SampleIndex,
+        /// What it has.
+        fault: Option<Fault>,
     },
     /// A bin is complete.
     Bin(&'a Bin),

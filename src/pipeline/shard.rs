@@ -161,7 +161,9 @@ impl Shard {
 
     fn close_bin(&mut self, on: &mut impl FnMut(Event<'_>)) {
         if let Some(front_end) = &mut self.front_end {
-            front_end.take_features(self.bins.features_mut());
+            let (end, received) = (self.bins.end(), self.bins.received_frames());
+            let (features, unknown) = self.bins.values_mut();
+            front_end.take_features(end, received, features, unknown, on);
         }
         on(Event::Bin(self.bins.close()));
         self.bins.next();

@@ -174,7 +174,6 @@ fn sample_bytes(sample_type: SampleType) -> usize {
 }
 
 /// What a person is to know before anything else.
-const HYBRID: &str =
-    "Hybrid: the background was recorded, the spikes in question are synthetic, each on one electrode.";
+const HYBRID: &str = "Hybrid: synthetic spikes were added to a background, each to one electrode alone.";
 /// How far silent channels are looked for; one that is flat would otherwise have the whole file read.
 const SCAN_BYTES_MAX: usize = 1 << 30;

@@ -42,7 +42,7 @@
 //! uv_per_count = 0.195          # optional
 //! channels = ["a", "b"]         # optional names
 //! synthetic = false             # optional
-//! hybrid = false                # optional: recorded electrodes, each alone, with spikes added; synthetic then
+//! hybrid = false                # optional: spikes were added, each to one electrode alone; synthetic then
 //! ```
 
 use super::files::read_text;
@@ -153,7 +153,7 @@ pub struct FlatMapping {
     pub channels: Vec<String>,
     /// Made by a generator.
     pub synthetic: bool,
-    /// Electrodes that were recorded, with spikes added to each alone ([`crate::hybrid`]).
+    /// A background with synthetic spikes added, each to one electrode alone ([`crate::hybrid`]); synthetic too.
     pub hybrid: bool,
 }
 

@@ -108,7 +108,7 @@ pub struct About {
     pub silent_channels: Vec<String>,
     /// Made by a simulator or generator.
     pub synthetic: bool,
-    /// Recorded electrodes with synthetic spikes added to each alone; synthetic too.
+    /// A background with synthetic spikes added, each to one electrode alone; synthetic too.
     pub hybrid: bool,
     /// The mapping that was found to fit where none was given.
     pub mapping: Option<String>,

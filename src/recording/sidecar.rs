@@ -3,7 +3,7 @@
 //! The TOML form is the section `[flat]` of a [`Mapping`], with its names and checks. The JSON form has the
 //! keys that SpikeInterface scripts write: `sampling_rate` (Hz), `channels` (how many), `dtype` ("int16 …" or
 //! "float32 …", little-endian), and optionally `uV_per_bit`, `samples` (frames), `synthetic` or
-//! `spikeinterface` (made by its generator), `hybrid` (recorded electrodes with spikes added, of any value); other
+//! `spikeinterface` (made by its generator), `hybrid` (spikes were added, each to one electrode; of any value); other
 //! keys are left alone.
 
 use super::files::read_text;

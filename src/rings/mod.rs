@@ -15,7 +15,7 @@
 //!
 //! Left out: many writers, blocking writers, and rings that refuse new items when they are full.
 //!
-//! Every order of events that the memory model allows is tried on small rings by `scripts/test-rings`.
+//! `scripts/test-rings` tries small rings under loom, in every order of events with two preemptions at most.
 
 mod bell;
 mod ring;

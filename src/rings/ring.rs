@@ -125,6 +125,7 @@ pub struct Claim<'a, T> {
 
 impl<T> Claim<'_, T> {
     /// Shows the item to all readers and wakes those that sleep.
+    #[allow(clippy::drop_non_drop)] // With loom's pointers this is where the access ends.
     pub fn publish(self) {
         let Claim { item, writer } = self;
         drop(item);

@@ -1,5 +1,5 @@
 //! What the rings are built from: the atomics, cells and threads of the standard library, or those of loom,
-//! which runs every order of events that the memory model allows (`scripts/test-rings`).
+//! which tries the orders of events that the memory model allows (`scripts/test-rings`).
 //!
 //! The cells have loom's interface: a pointer taken from one lives as long as the access does, so that
 //! loom sees two accesses that overlap. With the standard library they are bare pointers and cost nothing.

@@ -1,6 +1,9 @@
 //! Where blocks come from: the one trait that recordings, the simulator and devices implement.
 
+pub mod injected;
 pub mod simulator;
+
+pub use injected::Injected;
 
 use crate::block::{Block, StreamInfo, StreamKind};
 use crate::error::Error;

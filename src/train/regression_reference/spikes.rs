@@ -43,7 +43,7 @@ impl FirstFit {
         let mut clean = without_spikes(frame, &[0.0; TILE_CHANNELS], &self.from_zero, self.group);
         for _ in 0..CLEAN_ROUNDS {
             let mut left = clean;
-            self.reference.process_frames(u64::MAX, 0, std::slice::from_mut(&mut left));
+            self.reference.process_frames(u64::MAX, u64::MAX, 0, std::slice::from_mut(&mut left));
             let said = std::array::from_fn(|lane| clean[lane] - left[lane]);
             clean = without_spikes(frame, &said, &self.from_said, self.group);
         }
@@ -59,7 +59,7 @@ fn bounds_of(weights: &RegressionWeights, frames: &[[f32; TILE_CHANNELS]]) -> Bo
     for frames in frames.chunks(tile.uv.len()) {
         tile.n_frames = frames.len();
         tile.frames_mut().copy_from_slice(frames);
-        reference.process(u64::MAX, &mut tile);
+        reference.process(u64::MAX, u64::MAX, &mut tile);
         noise.observe(&tile);
     }
     let noise = noise.finish();
