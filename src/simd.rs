@@ -109,6 +109,28 @@ macro_rules! dispatch {
 }
 pub(crate) use dispatch;
 
+dispatch! {
+    /// Reads `samples` and does nothing else: what the benches hold the front end against. `sum` gets bits that
+    /// depend on every sample, so that no read can be left out.
+    #[doc(hidden)]
+    pub fn read_all(samples: &[i16], sum: &mut u64) = xor_all;
+}
+
+/// The same as 32 accumulators of 64 bits, written so that a compiler needs no shuffle for it.
+#[inline(always)]
+fn xor_all(samples: &[i16], sum: &mut u64) {
+    let (chunks, rest) = samples.as_chunks::<128>();
+    let mut lanes = [0; 128];
+    for chunk in chunks {
+        for l in 0..128 {
+            lanes[l] ^= chunk[l];
+        }
+    }
+    for lane in lanes.iter().chain(rest) {
+        *sum = sum.rotate_left(7) ^ u64::from(lane.cast_unsigned());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +144,29 @@ mod tests {
 
     dispatch! {
         fn scaled<const N: usize>(x: &mut [f32; 16], by: f32) = scale::<N>;
+    }
+
+    #[test]
+    fn a_read_sees_every_sample() {
+        let mut samples: Vec<i16> = (0..300).map(|i| i * 37).collect();
+        let read = |samples: &[i16]| {
+            let sums: Vec<u64> = Level::all()
+                .into_iter()
+                .map(|level| {
+                    let mut sum = 0;
+                    read_all(level, samples, &mut sum);
+                    sum
+                })
+                .collect();
+            assert!(sums.iter().all(|sum| *sum == sums[0]));
+            sums[0]
+        };
+        let whole = read(&samples);
+        for at in 0..300 {
+            samples[at] ^= 1;
+            assert_ne!(read(&samples), whole, "sample {at}");
+            samples[at] ^= 1;
+        }
     }
 
     #[test]

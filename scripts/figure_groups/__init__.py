@@ -3,6 +3,11 @@
 A new group is a new module, and a line in GROUPS.
 """
 
-from . import demo, detectors, replay
+from . import demo, detectors, frontend, replay
 
-GROUPS = {"replay": replay.figures, "demo": demo.figures, "detectors": detectors.figures}
+GROUPS = {
+    "replay": replay.figures,
+    "demo": demo.figures,
+    "detectors": detectors.figures,
+    "frontend": frontend.figures,
+}

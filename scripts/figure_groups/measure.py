@@ -82,6 +82,11 @@ class Lab:
             raise Absent(f"{path} is absent; EFFERENCE_DATA names the folder of recordings")
         return self.data / path
 
+    def command(self, name):
+        """Raises `Absent` if the binary has no command of that name."""
+        if subprocess.run([self.binary, name, "--help"], capture_output=True).returncode != 0:
+            raise Absent(f"`efference {name}` isn't there")
+
     def run(self, *arguments):
         """What `efference … --json` prints, read.
 
@@ -100,6 +105,15 @@ class Lab:
         """The command as a person would type it, without the folders of this machine."""
         words = shlex.join(["efference", *map(str, arguments)])
         return words.replace(str(self.data), "$EFFERENCE_DATA").replace(str(self.scratch), "/tmp")
+
+
+def built_bench(name):
+    """The path of a bench's program, built."""
+    command = ["cargo", "bench", "--bench", name, "--no-run", "--quiet", "--message-format=json"]
+    built = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    # Cargo builds the project's binary along with a bench.
+    targets = [message for message in map(json.loads, built.splitlines()) if message.get("executable")]
+    return next(message["executable"] for message in targets if message["target"]["name"] == name)
 
 
 def say(text):

@@ -10,7 +10,7 @@ use efference::simd::Level;
 use efference::sinks::PendingFile;
 use efference::{Error, SampleIndex, SampleRate, train};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Run a stream in real time: filter, detect, bin and decode it, and report latency and losses.
@@ -75,6 +75,16 @@ static STOP: AtomicBool = AtomicBool::new(false);
 static FREEZE: AtomicBool = AtomicBool::new(false);
 static IS_RUNNING: AtomicBool = AtomicBool::new(false);
 
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+/// Does the work of one thread and counts how often it takes memory. Sinks write text and may.
+fn counted(name: &str, work: &mut dyn FnMut()) {
+    let memory = allocation_counter::measure(work);
+    if name != "sinks" {
+        ALLOCATIONS.fetch_add(memory.count_total, Ordering::Relaxed);
+    }
+}
+
 /// Ends a run that is on its way, so that it reports; false if there is none.
 pub(crate) fn interrupt() -> bool {
     let again = STOP.swap(true, Ordering::Relaxed);
@@ -129,12 +139,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
         stop: &STOP,
         freeze: &FREEZE,
         drill: args.drill,
-        around: |_, work| work(),
+        around: counted,
     };
     IS_RUNNING.store(true, Ordering::Relaxed);
     listen();
     let spinner = progress::spinner("running; Ctrl-C ends it");
-    let report = live::run(setup, recording.source, sinks)?;
+    let mut report = live::run(setup, recording.source, sinks)?;
+    report.allocations = Some(ALLOCATIONS.load(Ordering::Relaxed));
     spinner.finish_and_clear();
     let picture = match picture {
         None => None,
@@ -285,6 +296,19 @@ fn text(report: &Report, source: &str) -> String {
     if let Some(mib) = report.resident_mib {
         lines.push(format!("memory: {mib:.0} MiB resident"));
     }
+    if let Some(n) = report.allocations {
+        lines.push(format!("allocations after the start: {n}"));
+    }
+    if !report.faults.is_empty() {
+        lines.push(format!("electrodes masked at the end: {}", report.masked_channels));
+        for (seconds, channel, fault) in report.faults.iter().take(FAULTS_SHOWN) {
+            let what = fault.map_or("recovered", |fault| fault.name());
+            lines.push(format!("  {seconds:.1} s: channel {channel} {what}"));
+        }
+        if report.faults.len() > FAULTS_SHOWN {
+            lines.push(format!("  and {} more (--json has them)", report.faults.len() - FAULTS_SHOWN));
+        }
+    }
     let (stage, worst) = &report.worst_stall;
     lines.push(format!(
         "worst stall: {:.2} ms in `{stage}`, {:.1} s after the start",
@@ -295,5 +319,7 @@ fn text(report: &Report, source: &str) -> String {
     lines.join("\n")
 }
 
+/// Changes of electrodes that the text shows.
+const FAULTS_SHOWN: usize = 12;
 /// As long as a simulated recording can be.
 const SIMULATED_SECONDS_MAX: f64 = 14_400.0;

@@ -26,7 +26,7 @@ pub use clock::{Clock, HostTime};
 pub use delivery::{Delivery, Sink};
 pub use drill::Drill;
 pub use meter::{Latency, Worst};
-pub use report::{CoreUse, Lateness, Report, ShardReport, Stop, ThreadUse};
+pub use report::{CoreUse, FAULTS_TOLD_MAX, Lateness, Report, ShardReport, Stop, ThreadUse};
 
 use crate::block::StreamInfo;
 use crate::config::{Config, LiveConfig};

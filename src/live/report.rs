@@ -8,6 +8,7 @@ use super::source::Pacer;
 use super::worker::Worker;
 use super::{Ended, Plan, ThreadEnd};
 use crate::block::StreamInfo;
+use crate::detect::Fault;
 use crate::error::Error;
 use crate::pipeline::Ledger;
 use serde::Serialize;
@@ -108,6 +109,13 @@ pub struct Report {
     pub threads: Vec<ThreadUse>,
     /// Memory of the process while it ran, MiB; `None` where the system doesn't tell.
     pub resident_mib: Option<f64>,
+    /// How often the threads of the stream took memory after the start, where the caller counted it.
+    pub allocations: Option<u64>,
+    /// Electrodes that got a fault or lost it: when in seconds of the stream, which channel, what; the first
+    /// [`FAULTS_TOLD_MAX`] of each shard.
+    pub faults: Vec<(f64, usize, Option<Fault>)>,
+    /// Electrodes that are masked at the end.
+    pub masked_channels: u64,
     /// What the system refused, and what sinks failed of.
     pub notes: Vec<String>,
 }
@@ -153,6 +161,9 @@ pub struct ThreadUse {
     /// CPU time over the time of the run.
     pub busy_share: f64,
 }
+
+/// Changes that a shard's account holds at most.
+pub const FAULTS_TOLD_MAX: usize = 256;
 
 /// What the threads leave.
 pub(crate) struct Parts<'a> {
@@ -251,6 +262,9 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Report {
         cores: usage.cores,
         threads,
         resident_mib: ended.resident_mib,
+        allocations: None,
+        faults: workers.iter().flat_map(|worker| worker.faults.iter().copied()).collect(),
+        masked_channels: workers.iter().map(|worker| worker.shard.masked_channels()).sum(),
         notes,
     }
 }

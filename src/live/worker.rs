@@ -5,7 +5,9 @@ use super::clock::HostTime;
 use super::decoder::{DecoderThread, Part};
 use super::drill::{DrillStage, Pending};
 use super::meter::Meter;
+use super::report::FAULTS_TOLD_MAX;
 use super::source::Arrival;
+use crate::detect::Fault;
 use crate::pipeline::{Event, Shard, Stage};
 use crate::rings::{Reader, Waited, Writer};
 
@@ -30,6 +32,8 @@ pub(crate) struct Worker {
     pub(crate) stages: [Meter; 2],
     /// Blocks that took longer to process than they last.
     pub(crate) slow_blocks: u64,
+    /// When, in seconds of the stream, which channel, what.
+    pub(crate) faults: Vec<(f64, usize, Option<Fault>)>,
 }
 
 impl Worker {
@@ -54,6 +58,7 @@ impl Worker {
             through: Meter::new(),
             stages: [Meter::new(), Meter::new()],
             slow_blocks: 0,
+            faults: Vec::with_capacity(FAULTS_TOLD_MAX),
         }
     }
 
@@ -73,7 +78,7 @@ impl Worker {
     /// Takes one block, if one is there.
     fn step(&mut self, plan: &Plan<'_>, mut decoder: Option<&mut DecoderThread>) -> bool {
         self.drill.hold(&plan.clock, plan.clock.now());
-        let Worker { shard, blocks, parts, stages, .. } = self;
+        let Worker { shard, blocks, parts, stages, faults, .. } = self;
         let Some(arrival) = blocks.next() else { return false };
         let taken = plan.clock.now();
         let arrived_at = arrival.arrived_at;
@@ -87,6 +92,11 @@ impl Worker {
                 let now = plan.clock.now();
                 spent[stage as usize] += now.since(mark);
                 mark = now;
+            }
+            Event::Fault { channel, at, fault } => {
+                if faults.len() < FAULTS_TOLD_MAX {
+                    faults.push((at.0 as f64 / plan.rate_hz, channel, fault));
+                }
             }
             Event::Bin(bin) => match (&mut *parts, &mut decoder) {
                 (Some(parts), _) => {

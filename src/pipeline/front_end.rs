@@ -106,6 +106,14 @@ impl FrontEnd {
         self.crossed = Some(Crossed::new());
     }
 
+    /// Electrodes that are masked now.
+    pub(super) fn masked_channels(&self) -> u64 {
+        let tiles = 0..self.tiles.len();
+        self.watch
+            .as_ref()
+            .map_or(0, |watch| tiles.map(|own| u64::from(watch.masked(own).count_ones())).sum())
+    }
+
     /// Leaves the running noise as it is, or lets it follow the stream again.
     pub(super) fn freeze_noise(&mut self, frozen: bool) {
         if let Some(watch) = &mut self.watch {

@@ -106,6 +106,11 @@ impl Shard {
         }
     }
 
+    /// Electrodes that have a fault now and are masked.
+    pub fn masked_channels(&self) -> u64 {
+        self.front_end.as_ref().map_or(0, FrontEnd::masked_channels)
+    }
+
     /// Leaves the running noise as it is, and with it the thresholds, or lets it follow the stream again.
     pub fn freeze_noise(&mut self, frozen: bool) {
         if let Some(front_end) = &mut self.front_end {
