@@ -4,6 +4,9 @@
 //! Simulations of one seed differ in one thing alone, and everything up to the spike band is linear: the difference of
 //! what comes out is what became of the difference of what went in.
 
+#[path = "support/program.rs"]
+mod program;
+
 use efference::SampleIndex;
 use efference::block::TILE_CHANNELS;
 use efference::config::Config;
@@ -11,6 +14,8 @@ use efference::pipeline::{Calibration, Event, Pipeline};
 use efference::recording::open;
 use efference::sources::ReadOutcome;
 use efference::train::calibrate;
+use program::run;
+use std::path::Path;
 
 const REFERENCES: [&str; 3] = ["car_group = 0", "car_group = 32", "car_group = 32\nreference = \"lrr\""];
 
@@ -89,6 +94,54 @@ fn it_keeps_the_spikes() {
     println!("share of the troughs that is kept, synthetic: car {:.4}, lrr {:.4}", kept(&car), kept(&lrr));
     assert!(kept(&lrr) >= 0.95);
 }
+
+/// `train` with a file of settings, then `replay` and `detect` with what came of it.
+#[test]
+fn its_weights_belong_to_the_model() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (settings, model) = (at("lrr.toml"), at("model"));
+    let text =
+        "[front_end]\nreference = \"lrr\"\ncar_group = 16\nnoise_seconds = 2\n[decoder]\nmin_events = 1";
+    std::fs::write(&settings, text).expect("written");
+    let simulated = "sim:neuralink-n1,electrodes=40,seconds=20,seed=3,common_uv=20";
+    let good = |args: &[&str]| {
+        let outcome = run(args);
+        assert_eq!(outcome.code, 0, "{args:?}: {}", outcome.stderr);
+        outcome.stdout
+    };
+    let flags = ["--decoder", "wiener", "--lags", "2", "--ridge", "10", "--json"];
+    let train = |model: &str| {
+        good(&[&["train", simulated, "--config", &settings, "--out", model], &flags[..]].concat())
+    };
+    let bytes =
+        |model: &str, file: &str| std::fs::read(Path::new(model).join(file)).expect("a file of the model");
+    let scores = |said: &str| serde_json::from_str::<serde_json::Value>(said).expect("JSON")["score"].clone();
+    let (trained, again) = (train(&model), at("again"));
+    train(&again);
+    assert!(bytes(&model, WEIGHTS) == bytes(&again, WEIGHTS), "made again, it has the same bytes");
+    let replay = ["replay", simulated, "--model", &model, "--bins", "800..", "--json"];
+    assert_eq!(scores(&good(&replay)), scores(&trained), "replay hears what the fit heard");
+    good(&["detect", simulated, "--config", &settings]);
+
+    let whole = bytes(&model, WEIGHTS);
+    let tensors = safetensors::SafeTensors::deserialize(&whole).expect("tensors");
+    let reference = tensors.tensor("reference").expect("it is there");
+    assert_eq!(reference.shape(), [40, 16]);
+    // A weight that isn't finite is damage; it stands where the tensor's bytes do.
+    let from = reference.data().as_ptr() as usize - whole.as_ptr() as usize;
+    let mut damaged = whole.clone();
+    damaged[from + 4..from + 8].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(Path::new(&model).join(WEIGHTS), damaged).expect("written");
+    let outcome = run(&replay);
+    assert!(outcome.code == 4 && outcome.stderr.contains("tensor `reference`"), "{outcome:?}");
+
+    std::fs::write(&settings, text.replace("16", "48")).expect("written");
+    let outcome = run(&["detect", simulated, "--config", &settings]);
+    assert!(outcome.code == 2 && outcome.stderr.contains("`front_end.car_group`"), "{outcome:?}");
+}
+
+const WEIGHTS: &str = "weights.safetensors";
 
 /// µV of the shared noise that come through, mean over the channels.
 fn shared_left(reference: &str, common_uv: u32) -> f64 {
