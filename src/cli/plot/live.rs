@@ -18,8 +18,8 @@ impl<'a> LivePicture<'a> {
         let balanced = if report.balanced { "balanced" } else { "NOT BALANCED" };
         let stages = report.stages.iter().map(|(name, latency)| (name.as_str(), latency));
         let whole = [
-            ("block in → intent out", &report.intent_latency),
-            ("block in → processed", &report.block_latency),
+            ("block in to intent out", &report.intent_latency),
+            ("block in to processed", &report.block_latency),
         ];
         LivePicture {
             title: format!(

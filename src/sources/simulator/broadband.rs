@@ -10,7 +10,7 @@ use super::lanes::{LANES, noise, start, step};
 use super::neurons::{Neuron, REFRACTORY_US, TICK_US};
 use super::settings::Settings;
 use super::waveform::{WAVEFORM_US, shapes};
-use crate::block::BLOCK_FRAMES_MAX;
+use crate::block::{BLOCK_FRAMES_MAX, TILE_CHANNELS};
 use crate::simd::{Level, dispatch};
 use rand::{Rng, RngExt};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -28,6 +28,7 @@ pub(super) struct Broadband {
     shapes: Vec<Vec<f32>>,
     /// Spikes whose waveform isn't over, in the order they came.
     flying: Flying,
+    heard: Heard,
     keys: Xoshiro256PlusPlus,
     rails: Rails,
 }
@@ -65,7 +66,7 @@ struct Spike {
 struct Voice {
     shape: usize,
     n_heard: usize,
-    heard: [(usize, f32); 3],
+    heard: [(usize, f32); HEARD_MAX],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +105,8 @@ impl Broadband {
         let voice = |neuron: &Neuron| {
             let group = neuron.electrode / electrodes_per_group;
             let trough = neuron.trough_uv as f32 * counts_per_uv;
-            let mut voice = Voice { shape: neuron.shape, n_heard: 1, heard: [(neuron.electrode, trough); 3] };
+            let mut voice =
+                Voice { shape: neuron.shape, n_heard: 1, heard: [(neuron.electrode, trough); HEARD_MAX] };
             for next in [neuron.electrode.wrapping_sub(1), neuron.electrode + 1] {
                 if next < n_channels && next / electrodes_per_group == group && alive[next] {
                     voice.heard[voice.n_heard] = (next, trough * NEIGHBOUR_GAIN);
@@ -125,6 +127,7 @@ impl Broadband {
             voices: neurons.iter().map(voice).collect(),
             shapes: shapes(settings.sample_rate_hz),
             flying: Flying(Vec::with_capacity(flying_max)),
+            heard: Heard::new(n_channels, flying_max),
             keys: rng,
             rails: Rails { low: -half, high: half - 1.0 },
         }
@@ -142,34 +145,64 @@ impl Broadband {
         let keys = &mut keys[..n_frames];
         keys.fill_with(|| self.keys.next_u32());
         self.fields.advance(self.level, first, keys);
-        let noise = Noise {
+        self.heard.sort(&self.flying.0, &self.voices, first + n_frames as u64);
+        let body = Body {
             runs: &mut self.runs,
             fields: &self.fields,
             electrodes_per_group: self.electrodes_per_group,
             n_channels: self.n_channels,
             rails: self.rails,
+            first,
+            heard: &self.heard,
+            flying: &self.flying.0,
+            voices: &self.voices,
+            shapes: &self.shapes,
         };
-        fill(self.level, noise, keys, out);
-        self.add_spikes(first, n_frames, out);
+        fill(self.level, body, keys, out);
+        let (end, length) = (first + n_frames as u64, self.shapes[0].len() as u64);
+        self.flying.0.retain(|spike| spike.frame + length > end);
+    }
+}
+
+/// Which channels hear which flying spikes, listed by tile, so that a tile is written while it is in cache.
+#[derive(Clone, Debug)]
+struct Heard {
+    /// Of each tile, its first entry.
+    first: Vec<u32>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    next: u32,
+    /// Number of the flying spike.
+    spike: u32,
+    lane: u32,
+    /// In counts.
+    trough: f32,
+}
+
+impl Heard {
+    /// For at most so many spikes in flight.
+    fn new(n_channels: usize, flying_max: usize) -> Self {
+        let entries = vec![Entry::default(); flying_max * HEARD_MAX];
+        Heard { first: vec![NONE; n_channels.div_ceil(TILE_CHANNELS)], entries }
     }
 
-    fn add_spikes(&mut self, first: u64, n_frames: usize, out: &mut [i16]) {
-        let end = first + n_frames as u64;
-        for spike in self.flying.0.iter().filter(|spike| spike.frame < end) {
-            let voice = &self.voices[spike.neuron as usize];
-            let skip = first.saturating_sub(spike.frame) as usize;
-            let at = spike.frame.saturating_sub(first) as usize;
-            let shape = &self.shapes[voice.shape][skip..];
-            for &(channel, trough) in &voice.heard[..voice.n_heard] {
-                let samples = out[at * self.n_channels..].iter_mut().skip(channel).step_by(self.n_channels);
-                for (sample, value) in samples.take(n_frames - at).zip(shape) {
-                    let sum = f32::from(*sample) + value * trough;
-                    *sample = round(self.rails.hold(sum)) as i16;
-                }
+    /// Lists the spikes that began before frame `end`, on each tile in the order they came.
+    fn sort(&mut self, flying: &[Spike], voices: &[Voice], end: u64) {
+        self.first.fill(NONE);
+        let mut free = self.entries.iter_mut().enumerate();
+        for (spike, flies) in flying.iter().enumerate().rev().filter(|(_, flies)| flies.frame < end) {
+            let voice = &voices[flies.neuron as usize];
+            for &(channel, trough) in voice.heard[..voice.n_heard].iter().rev() {
+                let Some((number, entry)) = free.next() else { return };
+                let first = &mut self.first[channel / TILE_CHANNELS];
+                let lane = (channel % TILE_CHANNELS) as u32;
+                *entry = Entry { next: *first, spike: spike as u32, lane, trough };
+                *first = number as u32;
             }
         }
-        let length = self.shapes[0].len() as u64;
-        self.flying.0.retain(|spike| spike.frame + length > end);
     }
 }
 
@@ -182,57 +215,79 @@ impl Rails {
     }
 }
 
-/// What the noise of a block is made of.
-struct Noise<'a> {
+/// What a block is made of.
+struct Body<'a> {
     runs: &'a mut [Run],
     fields: &'a Fields,
     electrodes_per_group: usize,
     n_channels: usize,
     rails: Rails,
+    /// The block's first frame.
+    first: u64,
+    heard: &'a Heard,
+    flying: &'a [Spike],
+    voices: &'a [Voice],
+    shapes: &'a [Vec<f32>],
 }
 
 dispatch! {
-    fn fill(noise: Noise<'_>, keys: &[u32], out: &mut [i16]) = fill_runs;
+    fn fill(body: Body<'_>, keys: &[u32], out: &mut [i16]) = fill_tiles;
     fn advance_fields(
         run: &mut FieldRun, common_uv: f32, pole: f32, gain: f32, mains: &[f32; BLOCK_FRAMES_MAX], keys: &[u32],
     ) = advance_run;
 }
 
-/// Noise of all channels.
+/// All channels, a tile at a time: noise first, then spikes, then out, so that a frame's place far off in memory is
+/// met once.
 #[inline(always)]
-fn fill_runs(noise: Noise<'_>, keys: &[u32], out: &mut [i16]) {
-    let Noise { runs, fields, electrodes_per_group, n_channels, rails } = noise;
-    for (r, run) in runs.iter_mut().enumerate() {
-        let channel = r * LANES;
-        let shared = fields.of_group(channel / electrodes_per_group);
-        fill_run(run, shared, keys, rails, &mut out[channel..], n_channels, n_channels - channel);
+fn fill_tiles(body: Body<'_>, keys: &[u32], out: &mut [i16]) {
+    let mut tile = [[0; TILE_CHANNELS]; BLOCK_FRAMES_MAX];
+    for (index, runs) in body.runs.chunks_mut(TILE_CHANNELS / LANES).enumerate() {
+        let channel = index * TILE_CHANNELS;
+        for (r, run) in runs.iter_mut().enumerate() {
+            let shared = body.fields.of_group((channel + r * LANES) / body.electrodes_per_group);
+            fill_run(run, shared, keys, body.rails, r, &mut tile);
+        }
+        let mut next = body.heard.first[index];
+        while let Some(&Entry { next: after, spike, lane, trough }) = body.heard.entries.get(next as usize) {
+            let flies = body.flying[spike as usize];
+            let skip = body.first.saturating_sub(flies.frame) as usize;
+            let at = flies.frame.saturating_sub(body.first) as usize;
+            let shape = &body.shapes[body.voices[flies.neuron as usize].shape][skip..];
+            for (frame, value) in tile[at..keys.len()].iter_mut().zip(shape) {
+                let sample = &mut frame[lane as usize];
+                let sum = f32::from(*sample) + value * trough;
+                *sample = round(body.rails.hold(sum)) as i16;
+            }
+            next = after;
+        }
+        let width = TILE_CHANNELS.min(body.n_channels - channel);
+        for (frame, row) in tile[..keys.len()].iter().zip(out.chunks_mut(body.n_channels)) {
+            match row[channel..][..width].first_chunk_mut::<TILE_CHANNELS>() {
+                Some(whole) => *whole = *frame,
+                None => row[channel..][..width].copy_from_slice(&frame[..width]),
+            }
+        }
     }
 }
 
-/// Noise of one run of channels; `out` starts at the run's first channel, frames are `stride` apart and
-/// have `width` channels left.
+/// Noise of one run of channels, the `r`-th of its tile.
 #[inline(always)]
 fn fill_run(
     run: &mut Run,
     shared: &[f32; BLOCK_FRAMES_MAX],
     keys: &[u32],
     rails: Rails,
-    out: &mut [i16],
-    stride: usize,
-    width: usize,
+    r: usize,
+    tile: &mut [[i16; TILE_CHANNELS]; BLOCK_FRAMES_MAX],
 ) {
     let mut state = run.state;
-    let width = width.min(LANES);
-    for ((key, shared), frame) in keys.iter().zip(shared).zip(out.chunks_mut(stride)) {
-        let white = noise(step(&mut state, *key));
-        let mut samples = [0i16; LANES];
+    for ((key, shared), frame) in keys.iter().zip(shared).zip(tile) {
+        let samples = &mut frame.as_chunks_mut::<LANES>().0[r];
         for l in 0..LANES {
-            let value = white[l] * run.white[l] + shared * run.coupling[l];
+            let white = noise(step(&mut state[l], *key));
+            let value = white * run.white[l] + shared * run.coupling[l];
             samples[l] = round(rails.hold(value)) as i16;
-        }
-        match frame[..width].first_chunk_mut::<LANES>() {
-            Some(whole) => *whole = samples,
-            None => frame[..width].copy_from_slice(&samples[..width]),
         }
     }
     run.state = state;
@@ -316,16 +371,20 @@ fn advance_run(
     keys: &[u32],
 ) {
     for (frame, (key, mains)) in keys.iter().zip(mains).enumerate() {
-        let common = noise(step(&mut run.common, *key));
-        let drive = noise(step(&mut run.drift, *key));
         for l in 0..LANES {
-            run.once[l] = run.once[l] * pole + drive[l];
+            let common = noise(step(&mut run.common[l], *key));
+            let drive = noise(step(&mut run.drift[l], *key));
+            run.once[l] = run.once[l] * pole + drive;
             run.twice[l] = run.twice[l] * pole + run.once[l];
-            run.traces[l][frame] = common[l] * common_uv + run.twice[l] * gain + mains;
+            run.traces[l][frame] = common * common_uv + run.twice[l] * gain + mains;
         }
     }
 }
 
+/// Electrodes that hear a neuron at most: its own and the two beside it.
+const HEARD_MAX: usize = 3;
+/// No entry.
+const NONE: u32 = u32::MAX;
 /// How much of a trough the electrodes beside it hear.
 const NEIGHBOUR_GAIN: f32 = 0.25;
 /// Electrodes couple to what their group shares by 1 ± this, so a common average takes most of it away.

@@ -13,6 +13,7 @@
 use super::intended::Intended;
 use super::lanes::{LANES, start, step};
 use super::settings::Tissue;
+use crate::simd::{Level, dispatch};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, LogNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -63,6 +64,7 @@ impl Neuron {
 /// All neurons and their state.
 #[derive(Clone, Debug)]
 pub(super) struct Population {
+    level: Level,
     chunks: Vec<Chunk>,
     last_spike_us: Vec<Option<u64>>,
     keys: Xoshiro256PlusPlus,
@@ -100,7 +102,7 @@ impl Population {
         for chunk in &mut chunks {
             chunk.state = start(&mut rng);
         }
-        Population { chunks, last_spike_us: vec![None; neurons.len()], keys: rng }
+        Population { level: Level::widest(), chunks, last_spike_us: vec![None; neurons.len()], keys: rng }
     }
 
     /// Lives through millisecond `tick`, whose velocity is the newest of `intended`; calls `spike` with the
@@ -108,8 +110,10 @@ impl Population {
     pub(super) fn tick(&mut self, tick: u64, intended: &Intended, mut spike: impl FnMut(usize, u64)) {
         let key = self.keys.next_u32();
         for (c, chunk) in self.chunks.iter_mut().enumerate() {
-            let (drawn, chance, any) = candidates(chunk, intended, key);
-            if !any {
+            let mut candidates = Candidates::default();
+            draw(self.level, chunk, intended, key, &mut candidates);
+            let Candidates { drawn, chance, hits } = candidates;
+            if hits == 0 {
                 continue;
             }
             for l in 0..LANES {
@@ -130,26 +134,35 @@ impl Population {
     }
 }
 
-/// A uniform draw and the chance of a spike for each lane, both times 2²⁴, and whether any lane is a hit.
-#[inline]
-fn candidates(chunk: &mut Chunk, intended: &Intended, key: u32) -> ([f32; LANES], [f32; LANES], bool) {
+dispatch! {
+    fn draw(chunk: &mut Chunk, intended: &Intended, key: u32, candidates: &mut Candidates) = draw_lanes;
+}
+
+/// A uniform draw and the chance of a spike for each lane, both times 2²⁴, and how many lanes are hits.
+#[derive(Default)]
+struct Candidates {
+    drawn: [f32; LANES],
+    chance: [f32; LANES],
+    hits: i32,
+}
+
+#[inline(always)]
+fn draw_lanes(chunk: &mut Chunk, intended: &Intended, key: u32, candidates: &mut Candidates) {
     let mut velocity = [[0.0; LANES]; 2];
     for (l, &delay_ms) in chunk.delay_ms.iter().enumerate() {
         [velocity[0][l], velocity[1][l]] = intended.before(delay_ms);
     }
-    let bits = step(&mut chunk.state, key);
-    let mut drawn = [0.0; LANES];
-    let mut chance = [0.0; LANES];
-    let mut hits = 0;
+    let Candidates { drawn, chance, hits } = candidates;
+    let mut any = 0;
     for l in 0..LANES {
         let rate = chunk.rate[l] + chunk.gain_x[l] * velocity[0][l] + chunk.gain_y[l] * velocity[1][l];
         let rate = if rate > 0.0 { rate } else { 0.0 };
         let rate = if rate < RATE_MAX_HZ { rate } else { RATE_MAX_HZ };
         chance[l] = rate * CHANCE_PER_HZ / (1.0 - rate * DEAD_S);
-        drawn[l] = (bits[l] >> 8) as i32 as f32;
-        hits += i32::from(drawn[l] < chance[l]);
+        drawn[l] = (step(&mut chunk.state[l], key) >> 8) as i32 as f32;
+        any += i32::from(drawn[l] < chance[l]);
     }
-    (drawn, chance, hits > 0)
+    *hits = any;
 }
 
 fn log_normal(median: f64, spread: f64, rng: &mut Xoshiro256PlusPlus) -> f64 {
