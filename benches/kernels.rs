@@ -10,7 +10,9 @@ use efference::detect::{
     Crossed, CrossingDetector, DetectorKind, NoiseEstimator, NoiseRule, Operator, RunningNoise,
 };
 use efference::filter::design::{butterworth_band_pass, notch};
-use efference::filter::{Blanker, CommonAverage, FilterBank, LaneBlanker, Section};
+use efference::filter::{
+    Blanker, CommonAverage, FilterBank, LaneBlanker, RegressionReference, RegressionWeights, Section,
+};
 use efference::simd::Level;
 use efference::{SampleIndex, SampleRate};
 use std::hint::black_box;
@@ -44,6 +46,24 @@ fn kernels(criterion: &mut Criterion) {
     }
 
     let tiles = tiles();
+    for size in [16, 32, TILE_CHANNELS] {
+        let weight = |at: usize| if at % size == at / size % size { 0.0 } else { 1e-2 };
+        let values = (0..N_CHANNELS * size).map(weight).collect();
+        let weights = RegressionWeights::from_parts(N_CHANNELS, size, values).expect("they fit");
+        let mut work = tiles.clone();
+        for level in Level::all() {
+            let reference = RegressionReference::new(&weights, 0..n_tiles).at_level(level);
+            group.bench_function(BenchmarkId::new(format!("lrr/{size}"), level.name()), |b| {
+                b.iter(|| {
+                    for (tile, fresh) in work.iter_mut().zip(&tiles) {
+                        tile.frames_mut().copy_from_slice(fresh.frames());
+                        reference.process(u64::MAX, u64::MAX, tile);
+                    }
+                    black_box(&work);
+                });
+            });
+        }
+    }
     for (name, sections) in cascades() {
         let mut bank = FilterBank::new(&sections, n_tiles);
         let mut work = tiles.clone();

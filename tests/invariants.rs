@@ -6,9 +6,10 @@ use efference::binning::Bin;
 use efference::block::{
     BLOCK_FRAMES_MAX, Block, BlockHeader, Payload, StreamInfo, StreamKind, TILE_CHANNELS,
 };
-use efference::config::{Config, NormaliserKind};
+use efference::config::{Config, FrontEndConfig, NormaliserKind, Reference};
 use efference::decode::{Decoder, LinearDecoder, Normaliser, Output, Weights};
 use efference::detect::Fault;
+use efference::filter::RegressionWeights;
 use efference::intents::{Action, Intent};
 use efference::pipeline::{Calibration, Event, GAP_BINS_MAX, Joint, Ledger, Pipeline, Shard};
 use efference::simd::Level;
@@ -72,7 +73,9 @@ impl Rig {
                 (0..n_channels).map(|c| if c % 10 == 9 { f32::NEG_INFINITY } else { -40.0 }).collect()
             }
         };
-        let calibration = Calibration::of_thresholds(thresholds);
+        let FrontEndConfig { reference, car_group, .. } = config.front_end;
+        let weights = (reference == Reference::Lrr).then(|| weights(n_channels, car_group));
+        let calibration = Calibration { reference: weights, ..Calibration::of_thresholds(thresholds) };
         Rig { info, config, calibration, decoder: decoder(n_features), samples }
     }
 
@@ -213,6 +216,22 @@ fn settings(detector: &str, car_group: usize, notch: bool, features: &str, width
     )
 }
 
+/// The same with a linear regression reference in place of the mean; what electrodes there are is watched too.
+fn regressed(settings: &str) -> String {
+    settings.replace("car_group", "reference = \"lrr\"\nmask_faults = true\nartefact_uv = 300\ncar_group")
+}
+
+/// Of every other channel of its group, a different share.
+fn weights(n_channels: usize, group: usize) -> RegressionWeights {
+    let weight = |at: usize| {
+        let (channel, other) = (at / group, at / group / group * group + at % group);
+        let is_there = other != channel && other < n_channels;
+        if is_there { (at * 29 % 17) as f32 / (12.0 * group as f32) } else { 0.0 }
+    };
+    RegressionWeights::from_parts(n_channels, group, (0..n_channels * group).map(weight).collect())
+        .expect("they fit")
+}
+
 const WHOLE: &[usize] = &[BLOCK_FRAMES_MAX];
 
 fn lengths() -> impl Strategy<Value = Vec<usize>> {
@@ -261,10 +280,11 @@ proptest! {
         car in prop_oneof![Just(0_usize), Just(16), Just(64), Just(96), Just(128)],
         order in 1_usize..5,
         detector in prop::sample::select(vec!["negative", "absolute", "neo"]),
-        seed in 0_u64..1000,
+        (seed, is_regressed) in (0_u64..1000, any::<bool>()),
     ) {
         let settings = settings(detector, car, seed % 2 == 0, "counts-and-power", 3.1).replace("notch_hz", &format!("order = {order}\nnotch_hz"));
         let samples = Payload::Int16(noise(400 * n_channels, seed));
+        let settings = if is_regressed && [16, 64].contains(&car) { regressed(&settings) } else { settings };
         let rig = Rig::new(info(StreamKind::Broadband, n_channels, 20_000.0), &settings, samples);
         let whole = rig.run(&[BLOCK_FRAMES_MAX], |_| false);
         prop_assert!(!whole.intents.is_empty());
@@ -282,7 +302,7 @@ proptest! {
         car_group in prop::sample::select(vec![0, 16, 64]),
         features in prop::sample::select(vec!["counts", "power", "counts-and-power"]),
         detector in prop::sample::select(vec!["negative", "absolute", "neo"]),
-        (notch, floats) in any::<(bool, bool)>(),
+        (notch, floats, is_regressed) in any::<(bool, bool, bool)>(),
         (hz, width_ms) in prop::sample::select(vec![(19_531.0, 20.0), (30_000.0, 5.0), (24_414.062_5, 3.3)]),
     ) {
         let samples = noise(1300 * n_channels, seed);
@@ -291,7 +311,9 @@ proptest! {
             true => Payload::Float32(samples.into_iter().map(|sample| f32::from(sample) * 1.01).collect()),
         };
         let info = info(StreamKind::Broadband, n_channels, hz);
-        let rig = Rig::new(info, &settings(detector, car_group, notch, features, width_ms), samples);
+        let settings = settings(detector, car_group, notch, features, width_ms);
+        let settings = if is_regressed && car_group > 0 { regressed(&settings) } else { settings };
+        let rig = Rig::new(info, &settings, samples);
         let whole = rig.run(WHOLE, |_| false);
         prop_assert!(whole.bins.len() >= 3 && whole.intents.len() == whole.bins.len());
         prop_assert!(!whole.crossings.is_empty() || car_group > 0 || n_channels == 1);

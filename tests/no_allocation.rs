@@ -3,6 +3,7 @@
 use efference::block::{BLOCK_FRAMES_MAX, Block, Payload, StreamInfo, StreamKind};
 use efference::config::{Config, DecoderKind};
 use efference::decode::Decoder;
+use efference::filter::RegressionWeights;
 use efference::pipeline::{Calibration, Event, Pipeline};
 use efference::recording::open;
 use efference::rings::{WaitStrategy, Waited, ring};
@@ -39,10 +40,18 @@ fn counts_with_every_decoder() {
 fn broadband_of_1024_channels_crossings_listed_or_not() {
     let n_channels = 1024;
     let info = info(StreamKind::Broadband, n_channels, 30_000.0);
-    let calibration = Calibration::of_thresholds(vec![-100.0; n_channels]);
-    for (listed, detector) in [(false, "negative"), (true, "negative"), (false, "absolute"), (true, "neo")] {
+    let reference = RegressionWeights::from_parts(n_channels, 64, vec![0.0; n_channels * 64]);
+    let calibration = Calibration { reference, ..Calibration::of_thresholds(vec![-100.0; n_channels]) };
+    for (listed, detector, reference) in [
+        (false, "negative", "car"),
+        (true, "negative", "car"),
+        (false, "absolute", "car"),
+        (true, "neo", "car"),
+        (false, "negative", "lrr"),
+        (true, "neo", "lrr"),
+    ] {
         let text = format!(
-            "[front_end]\ncar_group = 64\nnotch_hz = 50\ndetector = \"{detector}\"\n[bins]\nwidth_ms = 1.1\n\
+            "[front_end]\nreference = \"{reference}\"\ncar_group = 64\nnotch_hz = 50\ndetector = \"{detector}\"\n[bins]\nwidth_ms = 1.1\n\
              features = \"counts-and-power\""
         );
         let config = Config::parse(&text, "test").expect("legal settings");
@@ -51,7 +60,7 @@ fn broadband_of_1024_channels_crossings_listed_or_not() {
         if listed {
             pipeline.list_crossings();
         }
-        let what = format!("broadband, {detector}, crossings listed: {listed}");
+        let what = format!("broadband, {detector}, {reference}, crossings listed: {listed}");
         let events = assert_no_allocation(&mut pipeline, &mut block, &what);
         assert!(events > 0, "{what}: bins or crossings came");
     }

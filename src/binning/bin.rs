@@ -62,9 +62,11 @@ impl Bin {
     /// The channels whose features mean nothing.
     pub fn unknown_channels(&self) -> impl Iterator<Item = usize> + '_ {
         let words = self.unknown.iter().enumerate().filter(|(_, bits)| **bits != 0);
-        words.flat_map(|(word, &bits)| {
+        let set = words.flat_map(|(word, &bits)| {
             (0..64).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| word * 64 + bit)
-        })
+        });
+        // Where all is unknown, so are the bits behind the last channel.
+        set.take_while(|&channel| channel < self.n_channels)
     }
 }
 
@@ -181,6 +183,13 @@ impl BinBuilder {
 mod tests {
     use super::*;
     use crate::time::SampleRate;
+
+    #[test]
+    fn no_channel_is_unknown_that_is_not_there() {
+        let mut bin = Bin::new(Features::Counts, 70);
+        bin.unknown = vec![1 << 5, u64::MAX];
+        assert_eq!(bin.unknown_channels().collect::<Vec<_>>(), [5, 64, 65, 66, 67, 68, 69]);
+    }
 
     #[test]
     fn a_bin_with_losses_is_mended_by_proportion() {

@@ -6,13 +6,41 @@ use crate::filter::design::{self, Section};
 use crate::time::SampleRate;
 use serde::{Deserialize, Serialize};
 
+/// What is taken from each channel of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reference {
+    /// The mean of all: [`crate::filter::CommonAverage`].
+    #[default]
+    Car,
+    /// What a regression on the others says of it: [`crate::filter::RegressionReference`].
+    Lrr,
+}
+
+impl Reference {
+    // Left out where it isn't asked for, so that models that were trained before it came stay as they are.
+    fn is_car(&self) -> bool {
+        *self == Reference::Car
+    }
+}
+
+fn is_lrr_ridge(ridge: &f64) -> bool {
+    *ridge == LRR_RIDGE
+}
+
 /// Broadband to crossings and power. The defaults are those of a usual rig: 250 Hz to 5 kHz, −4.5 times the
 /// noise; no reference, which a rig with common noise wants (64).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FrontEndConfig {
-    /// Channels of a common average reference group; 0 for none.
+    /// What is taken from each channel of a group.
+    #[serde(skip_serializing_if = "Reference::is_car")]
+    pub reference: Reference,
+    /// Channels of a reference group; 0 for no reference.
     pub car_group: usize,
+    /// Ridge of a linear regression reference, as a share of the mean variance of a group's channels.
+    #[serde(skip_serializing_if = "is_lrr_ridge")]
+    pub lrr_ridge: f64,
     /// Lower edge of the spike band, Hz.
     pub low_cut_hz: f64,
     /// Upper edge of the spike band, Hz; 0 for a high-pass.
@@ -54,7 +82,9 @@ pub struct FrontEndConfig {
 impl Default for FrontEndConfig {
     fn default() -> Self {
         FrontEndConfig {
+            reference: Reference::Car,
             car_group: 0,
+            lrr_ridge: LRR_RIDGE,
             low_cut_hz: 250.0,
             high_cut_hz: 5000.0,
             order: 2,
@@ -115,3 +145,7 @@ impl FrontEndConfig {
         (self.artefact_ms * 1e-3 * rate.hz()).ceil() as u32
     }
 }
+
+/// A hundredth of the variance holds the weights down where channels are nearly copies of one another, and takes
+/// next to nothing from them where they are not.
+const LRR_RIDGE: f64 = 0.01;

@@ -11,14 +11,14 @@ mod live;
 
 pub use bins::{BinsConfig, Features};
 pub use decoder::{DecoderConfig, DecoderKind, NormaliserKind, RidgeShape};
-pub use front_end::FrontEndConfig;
+pub use front_end::{FrontEndConfig, Reference};
 pub use live::{LiveConfig, RING_BLOCKS_MAX, SHARDS_MAX};
 
 use crate::binning::BinSchedule;
 use crate::block::{StreamInfo, StreamKind};
 use crate::detect::{DetectorKind, NoiseRule, adaptive};
 use crate::error::{Error, ErrorKind};
-use crate::filter::design;
+use crate::filter::{design, regression_reference};
 use serde::{Deserialize, Serialize};
 
 /// All settings that turn a stream into features and features into intents.
@@ -92,6 +92,14 @@ impl Config {
         }
         in_range(place, "front_end.artefact_uv", self.front_end.artefact_uv, 0.0, 1e6)?;
         in_range(place, "front_end.artefact_ms", self.front_end.artefact_ms, 0.0, 1000.0)?;
+        in_range(place, "front_end.lrr_ridge", self.front_end.lrr_ridge, 1e-6, 1e3)?;
+        let FrontEndConfig { reference, car_group, .. } = self.front_end;
+        if reference == Reference::Lrr && !regression_reference::is_group(car_group) {
+            return Err(Error::usage(place, format!("reference = \"lrr\" over groups of {car_group}"))
+                .field("front_end.car_group")
+                .legal("2, 4, 8, 16, 32 or 64 with reference = \"lrr\": groups of which a tile of 64 holds a whole number")
+                .hint("car_group = 64, or reference = \"car\", which takes groups of any size"));
+        }
         in_range(place, "bins.width_ms", self.bins.width_ms, 0.0, WIDTH_MS_MAX)?;
         let bins = |key, bins: usize, low| in_range(place, key, bins as f64, low, LAGS_MAX as f64);
         bins("decoder.lags", self.decoder.lags, 1.0)?;
@@ -164,7 +172,9 @@ fn check_keys_under(prefix: &str, table: &toml::Table, legal: &[String], place: 
 }
 
 fn legal_keys() -> Vec<String> {
+    // Keys that are left out of a table of defaults are legal too.
     let full = Config {
+        front_end: FrontEndConfig { reference: Reference::Lrr, lrr_ridge: 1.0, ..Default::default() },
         decoder: DecoderConfig { normaliser: Some(NormaliserKind::Zscore), ..Default::default() },
         ..Default::default()
     };
@@ -223,6 +233,22 @@ mod tests {
             let text = format!("[front_end]\nadapt_seconds = {seconds}\nartefact_uv = 1000");
             assert_eq!(Config::parse(&text, "c.toml").is_ok(), legal, "{seconds}");
         }
+    }
+
+    #[test]
+    fn a_regression_reference_wants_groups_that_a_tile_holds() {
+        let parse = |text: &str| Config::parse(&format!("[front_end]\n{text}"), "test");
+        let config = parse("reference = \"lrr\"\ncar_group = 32\nlrr_ridge = 0.1").expect("legal");
+        let text = toml::to_string(&config).expect("settings can be written");
+        assert_eq!(Config::parse(&text, "test").expect("legal"), config);
+        for group in [0, 1, 48, 128] {
+            let error =
+                parse(&format!("reference = \"lrr\"\ncar_group = {group}")).expect_err("no such group");
+            assert!(error.to_string().contains("`front_end.car_group`"), "{error}");
+            parse(&format!("car_group = {group}")).expect("a common average takes any");
+        }
+        let text = toml::to_string(&Config::default()).expect("settings can be written");
+        assert!(!text.contains("lrr") && !text.contains("reference"), "{text}");
     }
 
     #[test]

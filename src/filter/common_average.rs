@@ -240,6 +240,11 @@ impl CommonAverage {
         }
     }
 
+    /// A bit for every active lane of a tile.
+    pub(crate) fn kept(&self, tile: usize) -> u64 {
+        self.keep[tile]
+    }
+
     /// Channels of a group.
     fn members(&self, group: usize) -> Range<usize> {
         group * self.group..((group + 1) * self.group).min(self.n_channels)

@@ -10,6 +10,7 @@ mod cascade;
 pub mod common_average;
 pub mod design;
 pub mod reference;
+pub mod regression_reference;
 
 pub use artefact::{Blanker, LaneBlanker};
 pub use bank::FilterBank;
@@ -17,3 +18,4 @@ pub use cascade::Found;
 
 pub use common_average::CommonAverage;
 pub use design::Section;
+pub use regression_reference::{RegressionReference, RegressionWeights};

@@ -2,9 +2,10 @@
 
 use super::{Model, ModelAbout, OutputAbout};
 use crate::block::StreamKind;
-use crate::config::{Config, NormaliserKind};
+use crate::config::{Config, NormaliserKind, Reference};
 use crate::decode::{Decoder, LinearDecoder, Normaliser, Output, Weights};
 use crate::error::Error;
+use crate::filter::RegressionWeights;
 use crate::pipeline::Calibration;
 use crate::time::SampleRate;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -33,6 +34,10 @@ pub(super) fn to_bytes(model: &Model) -> Vec<u8> {
     let thresholds = &model.calibration.thresholds;
     if !thresholds.is_empty() {
         tensors.push(("thresholds", Dtype::F32, vec![thresholds.len()], f32s(thresholds)));
+    }
+    if let Some(reference) = &model.calibration.reference {
+        let shape = vec![reference.n_channels(), reference.group()];
+        tensors.push((REFERENCE, Dtype::F32, shape, f32s(reference.values())));
     }
     let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
         (*name, TensorView::new(*dtype, shape.clone(), bytes).expect("shapes fit their bytes"))
@@ -111,7 +116,16 @@ pub(super) fn from_bytes(about: ModelAbout, bytes: &[u8], place: &str) -> Result
         return Err(damaged(format!("{} thresholds for {wanted} channels", thresholds.len())));
     }
     SampleRate::new(about.stream.sample_rate_hz, place)?;
-    let calibration = Calibration::of_thresholds(thresholds);
+    let front_end = &about.config.front_end;
+    let reference = match front_end.reference {
+        Reference::Lrr if wanted > 0 => {
+            let values = narrow(floats(REFERENCE)?.1);
+            let weights = RegressionWeights::from_parts(wanted, front_end.car_group, values);
+            Some(weights.ok_or_else(|| damaged(format!("tensor `{REFERENCE}` doesn't fit the settings")))?)
+        }
+        _ => None,
+    };
+    let calibration = Calibration { thresholds, reference };
     Ok(Model { about, calibration, decoder: Decoder::new(normaliser, linear) })
 }
 
@@ -155,5 +169,7 @@ fn compare_settings(weights: &str, model: &str, place: &str) -> Result<(), Error
         .hint("undo the change in model.toml, or train a model with it"))
 }
 
+/// The weights of a linear regression reference.
+const REFERENCE: &str = "reference";
 /// The header's one entry.
 const TRAINED_WITH: &str = "trained_with";

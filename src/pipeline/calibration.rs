@@ -1,5 +1,7 @@
 //! What a front end must know of its stream before it starts: measured by `train::calibrate`, kept in a model.
 
+use crate::filter::RegressionWeights;
+
 /// What was measured on a stretch of the stream, channel by channel.
 ///
 /// ```
@@ -13,12 +15,14 @@ pub struct Calibration {
     /// One per channel in the stream's unit, negative; −∞ for channels that are left out. Empty for streams of
     /// counts.
     pub thresholds: Vec<f32>,
+    /// What each channel hears from the others; where the settings ask for a linear regression reference.
+    pub reference: Option<RegressionWeights>,
 }
 
 impl Calibration {
     /// Thresholds and nothing else.
     pub fn of_thresholds(thresholds: Vec<f32>) -> Self {
-        Calibration { thresholds }
+        Calibration { thresholds, reference: None }
     }
 
     /// For `n_channels` of broadband of which nothing is known yet: no channel ever crosses.

@@ -4,10 +4,10 @@
 //! takes them. What a channel gives doesn't depend on the range.
 
 use crate::block::{BLOCK_FRAMES_MAX, Payload, StreamInfo, TILE_CHANNELS, Tile, n_tiles};
-use crate::config::{Config, Features};
+use crate::config::{Config, Features, Reference};
 use crate::detect::{Crossed, CrossingDetector, Operator};
 use crate::error::Error;
-use crate::filter::{CommonAverage, FilterBank, Found};
+use crate::filter::{CommonAverage, FilterBank, Found, RegressionReference, RegressionWeights};
 use crate::pipeline::watch::Watch;
 use crate::pipeline::{Calibration, Event, Stage};
 use crate::simd::Level;
@@ -22,6 +22,8 @@ pub struct FrontEnd {
     n_channels: usize,
     kinds: Features,
     average: CommonAverage,
+    /// In place of the average, which then only reads samples.
+    regression: Option<RegressionReference>,
     bank: FilterBank,
     operator: Operator,
     detector: CrossingDetector,
@@ -41,7 +43,8 @@ impl FrontEnd {
     /// is −∞ have no part in the common average.
     ///
     /// # Errors
-    /// Band edges that the stream doesn't have; another number of thresholds; thresholds that are not below 0.
+    /// Band edges that the stream doesn't have; another number of thresholds; thresholds that are not below 0; a
+    /// linear regression reference without its weights.
     pub fn from_config(
         config: &Config,
         info: &StreamInfo,
@@ -67,16 +70,24 @@ impl FrontEnd {
         let refractory = front_end.refractory_frames(info.sample_rate);
         let guard = front_end.ring_guard_frames(info.sample_rate);
         let own = channels_of(&tiles, n_channels);
+        let (group, regression) = match front_end.reference {
+            Reference::Car => (front_end.car_group, None),
+            Reference::Lrr => {
+                let weights = regression_weights(calibration, front_end.car_group, n_channels)?;
+                (0, Some(RegressionReference::new(weights, tiles.clone()).at_level(level)))
+            }
+        };
         let share = front_end.detector.guard_share(front_end.ring_guard) as f32;
         let detector = CrossingDetector::new(own.len(), &thresholds[own.clone()], refractory)
             .with_ring_guard(share, guard)
             .at_level(level);
-        let average = CommonAverage::new(n_channels, front_end.car_group, &active).at_level(level);
+        let average = CommonAverage::new(n_channels, group, &active).at_level(level);
         let watch = Watch::new(config, info, thresholds, tiles.clone(), &average, level);
         Ok(FrontEnd {
             n_channels: own.len(),
             kinds: config.bins.features,
             average,
+            regression,
             bank: FilterBank::new(&sections, tiles.len()).settled().at_level(level),
             operator: Operator::new(front_end.detector, tiles.len(), level),
             detector,
@@ -137,7 +148,8 @@ impl FrontEnd {
                     let blanked = watch.blanked(own, &self.average, payload, &frames);
                     self.filter(payload, &frames, own, blanked);
                     if let Some(watch) = &mut self.watch {
-                        watch.observe(own, &self.tile, first, blanked, (&self.average, payload, &frames));
+                        let raw = (&self.average, self.regression.as_ref(), payload, &frames);
+                        watch.observe(own, &self.tile, first, blanked, raw);
                     }
                 }
             }
@@ -161,14 +173,17 @@ impl FrontEnd {
         self.found.squares = self.squares[own];
         self.tile.index = own;
         self.tile.n_frames = frames.len();
-        match self.average.samples(payload, frames, index) {
-            Some(samples) if blanked == 0 && self.bank.takes_samples(own) => {
+        match (self.average.samples(payload, frames, index), &self.regression) {
+            (Some(samples), None) if blanked == 0 && self.bank.takes_samples(own) => {
                 self.bank.process_samples(samples, &mut self.tile, &mut self.found);
             }
-            _ => {
+            (_, regression) => {
                 self.tile.index = index;
                 self.average.load(payload, frames.clone(), &mut self.tile);
                 self.tile.index = own;
+                if let Some(regression) = regression {
+                    regression.process(self.average.counted(index), self.average.kept(index), &mut self.tile);
+                }
                 if blanked == 0 {
                     self.bank.process_and_find(&mut self.tile, &mut self.found);
                 } else {
@@ -252,6 +267,27 @@ impl FrontEnd {
         self.counts.fill([0.0; TILE_CHANNELS]);
         self.squares.fill([0.0; TILE_CHANNELS]);
     }
+}
+
+/// The weights of a calibration, if they are those of this stream.
+fn regression_weights(
+    calibration: &Calibration,
+    group: usize,
+    n_channels: usize,
+) -> Result<&RegressionWeights, Error> {
+    let fits = |weights: &&RegressionWeights| (weights.group(), weights.n_channels()) == (group, n_channels);
+    calibration.reference.as_ref().filter(fits).ok_or_else(|| {
+        let found = match &calibration.reference {
+            None => "a linear regression reference without weights".to_string(),
+            Some(weights) => {
+                format!("weights of {} channels in groups of {}", weights.n_channels(), weights.group())
+            }
+        };
+        Error::model("the front end", found)
+            .field("reference")
+            .legal(format!("weights of {n_channels} channels in groups of {group}"))
+            .hint("calibrate with these settings")
+    })
 }
 
 /// Channels of some tiles of a stream of `n_channels`.

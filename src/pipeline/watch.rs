@@ -8,7 +8,7 @@ use crate::block::{BLOCK_FRAMES_MAX, Payload, StreamInfo, TILE_CHANNELS, Tile};
 use crate::config::{Config, FrontEndConfig};
 use crate::detect::health::{HealthRule, Looks};
 use crate::detect::{Fault, NoiseRule, RunningNoise, TileHealth};
-use crate::filter::{Blanker, CommonAverage, LaneBlanker};
+use crate::filter::{Blanker, CommonAverage, LaneBlanker, RegressionReference};
 use crate::simd::Level;
 use crate::time::SampleIndex;
 use std::ops::Range;
@@ -144,7 +144,12 @@ impl Watch {
         filtered: &Tile,
         first: SampleIndex,
         blanked: u64,
-        (average, payload, frames): (&CommonAverage, &Payload, &Range<usize>),
+        (average, regression, payload, frames): (
+            &CommonAverage,
+            Option<&RegressionReference>,
+            &Payload,
+            &Range<usize>,
+        ),
     ) {
         let TileWatch { index, noise, health, .. } = &mut self.tiles[own];
         if let Some(noise) = noise {
@@ -152,7 +157,11 @@ impl Watch {
         }
         if let Some(health) = health {
             for look in self.looks.of_tile(*index, blanked) {
-                let (raw, referenced) = average.lanes(payload, frames, look.frame(), *index);
+                let (raw, mut referenced) = average.lanes(payload, frames, look.frame(), *index);
+                if let Some(regression) = regression {
+                    let (heard, kept) = (average.counted(*index), average.kept(*index));
+                    regression.process_frames(heard, kept, own, std::slice::from_mut(&mut referenced));
+                }
                 health.observe_raw(self.level, look, &raw, &referenced);
                 health.observe_filtered(self.level, &filtered.uv[look.frame()]);
             }

@@ -9,6 +9,7 @@ mod collect;
 mod cross_validation;
 mod dataset;
 mod kalman;
+mod regression_reference;
 mod ridge;
 #[cfg(test)]
 mod slow;
