@@ -150,9 +150,7 @@ impl CrossingDetector {
         let Some(last) = tile.frames().last() else { return };
         let state = &mut self.tiles[tile.index];
         let mut loud = 0;
-        for (l, (x, threshold)) in lowest.iter().zip(&state.thresholds).enumerate() {
-            loud |= u64::from(x < threshold) << l;
-        }
+        loud_lanes(self.level, lowest, &state.thresholds, &mut loud);
         if loud != 0 {
             let work = Work {
                 frames: tile.frames(),
@@ -288,7 +286,25 @@ dispatch! {
     fn plain(work: Work<'_>) = detect::<false>;
     fn guarded(work: Work<'_>) = detect::<true>;
     fn plain_listed(work: Work<'_>, crossed: &mut Crossed) = detect_listed::<false>;
+    fn loud_lanes(lowest: &[f32; TILE_CHANNELS], thresholds: &[f32; TILE_CHANNELS], loud: &mut u64) = lanes_below;
     fn guarded_listed(work: Work<'_>, crossed: &mut Crossed) = detect_listed::<true>;
+}
+
+/// One bit for each lane that goes below its threshold. Most groups of lanes have none.
+#[inline(always)]
+fn lanes_below(lowest: &[f32; TILE_CHANNELS], thresholds: &[f32; TILE_CHANNELS], loud: &mut u64) {
+    let groups = lowest.as_chunks::<LANES>().0.iter().zip(thresholds.as_chunks::<LANES>().0);
+    for (group, (lowest, thresholds)) in groups.enumerate() {
+        let mut below = [0; LANES];
+        let mut any = 0;
+        for l in 0..LANES {
+            below[l] = mask(lowest[l] < thresholds[l]);
+            any |= below[l];
+        }
+        if any != 0 {
+            *loud |= bits(&below) << (group * LANES);
+        }
+    }
 }
 
 #[inline(always)]

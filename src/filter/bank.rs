@@ -161,7 +161,7 @@ impl FilterBank {
     /// As [`FilterBank::process`].
     pub fn process_and_find(&mut self, tile: &mut Tile, found: &mut Found) {
         let input = if self.differenced { Input::Differenced } else { Input::Rows };
-        self.run(input, tile, found);
+        self.run(input, tile, &mut found.lowest, &mut found.squares);
     }
 
     /// Whether [`FilterBank::process_samples`] serves: the filter blocks the mean and has had a frame.
@@ -170,12 +170,19 @@ impl FilterBank {
     }
 
     /// As [`FilterBank::process_and_find`], of samples that have not become rows yet: they are converted on the way.
+    /// The lowest sample of each lane is written to `lowest`, the squares are added to `squares`.
     ///
     /// # Panics
     /// As [`FilterBank::process`], and if [`FilterBank::takes_samples`] doesn't hold.
-    pub(crate) fn process_samples(&mut self, samples: Int16<'_>, tile: &mut Tile, found: &mut Found) {
+    pub(crate) fn process_samples(
+        &mut self,
+        samples: Int16<'_>,
+        tile: &mut Tile,
+        lowest: &mut [f32; TILE_CHANNELS],
+        squares: &mut [f32; TILE_CHANNELS],
+    ) {
         assert!(self.takes_samples(tile.index), "rows come first");
-        self.run(Input::Int16(samples), tile, found);
+        self.run(Input::Int16(samples), tile, lowest, squares);
     }
 
     /// As [`FilterBank::process_and_find`], but nothing of what happens in the `blanked` frames (a bit each) comes
@@ -193,7 +200,7 @@ impl FilterBank {
                 *before = now;
             }
         }
-        self.run(Input::Rows, tile, found);
+        self.run(Input::Rows, tile, &mut found.lowest, &mut found.squares);
     }
 
     /// Back to rest, as after [`FilterBank::new`].
@@ -212,7 +219,13 @@ impl FilterBank {
         state
     }
 
-    fn run(&mut self, input: Input<'_>, tile: &mut Tile, found: &mut Found) {
+    fn run(
+        &mut self,
+        input: Input<'_>,
+        tile: &mut Tile,
+        lowest: &mut [f32; TILE_CHANNELS],
+        squares: &mut [f32; TILE_CHANNELS],
+    ) {
         let n_sections = self.coefficients.len();
         if let Input::Differenced = input {
             self.start(tile);
@@ -234,7 +247,8 @@ impl FilterBank {
                 n_sections,
                 first_section,
                 phase: state.phase,
-                found: if is_last { found } else { &mut self.passing },
+                lowest: if is_last { &mut *lowest } else { &mut self.passing.lowest },
+                squares: if is_last { &mut *squares } else { &mut self.passing.squares },
             };
             pass.run(self.level);
         }
@@ -429,7 +443,8 @@ mod tests {
                     }
                     let (mut found, mut found_too) = (Found::new(), Found::new());
                     bank.process_and_find(&mut rows, &mut found);
-                    of_samples.process_samples(int16, &mut all, &mut found_too);
+                    let Found { lowest, squares } = &mut found_too;
+                    of_samples.process_samples(int16, &mut all, lowest, squares);
                     assert_eq!(rows.frames(), all.frames(), "order {order}, {}, round {round}", level.name());
                     assert_eq!((found.lowest, found.squares), (found_too.lowest, found_too.squares));
                     for l in 0..TILE_CHANNELS {

@@ -139,7 +139,10 @@ pub(super) struct Pass<'a> {
     pub(super) first_section: usize,
     /// Frames that the tile has had, modulo [`CLEARED_EVERY`].
     pub(super) phase: usize,
-    pub(super) found: &'a mut Found,
+    /// The lowest output of each lane, written.
+    pub(super) lowest: &'a mut [f32; TILE_CHANNELS],
+    /// The sum of squares of each lane, added to.
+    pub(super) squares: &'a mut [f32; TILE_CHANNELS],
 }
 
 impl Pass<'_> {
@@ -184,8 +187,8 @@ fn kernel<const S: usize, const FORMS: u32, const G: usize, const INPUT: u32>(pa
     let coefficients: [Coefficients; S] = *pass.coefficients.first_chunk().expect("matched by length");
     let (gain, n_frames, at) = (pass.gain, pass.rows.len(), pass.first_section);
     let before_of = pass.before.as_chunks_mut::<LANES>().0;
-    let lowest_of = pass.found.lowest.as_chunks_mut::<LANES>().0;
-    let squares_of = pass.found.squares.as_chunks_mut::<LANES>().0;
+    let lowest_of = pass.lowest.as_chunks_mut::<LANES>().0;
+    let squares_of = pass.squares.as_chunks_mut::<LANES>().0;
     for first in (0..GROUPS).step_by(G) {
         let mut before = [[0.0; LANES]; G];
         let mut keep = [[0; LANES]; G];

@@ -11,7 +11,7 @@
 
 use super::cascade::Int16;
 use crate::block::{BLOCK_FRAMES_MAX, Payload, TILE_CHANNELS, Tile, n_tiles};
-use crate::simd::{Level, dispatch};
+use crate::simd::{Level, dispatch, prefetch};
 use std::ops::Range;
 
 /// Means of channel groups, frame by frame.
@@ -241,6 +241,18 @@ impl CommonAverage {
     /// A bit for every active lane of a tile.
     pub(crate) fn kept(&self, tile: usize) -> u64 {
         self.keep[tile]
+    }
+
+    /// Asks for the samples of a tile that is processed soon, if the stream has it.
+    pub(crate) fn prefetch(&self, payload: &Payload, frames: &Range<usize>, tile: usize) {
+        let first = tile * TILE_CHANNELS;
+        let Payload::Int16(samples) = payload else { return };
+        for frame in frames.clone() {
+            let row = frame * self.n_channels + first;
+            if let Some(row) = samples.get(row..row + TILE_CHANNELS) {
+                prefetch(row);
+            }
+        }
     }
 
     /// Channels of a group.

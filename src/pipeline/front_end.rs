@@ -142,6 +142,7 @@ impl FrontEnd {
             if by_tile {
                 self.average.measure(payload, frames.clone(), index..index + 1);
             }
+            self.average.prefetch(payload, &frames, index + 1);
             match &mut self.watch {
                 None => self.filter(payload, &frames, own, 0),
                 Some(watch) => {
@@ -170,12 +171,12 @@ impl FrontEnd {
     /// Samples of tile `own` to the spike band; its squares are added up on the way, without those of `blanked` frames.
     fn filter(&mut self, payload: &Payload, frames: &Range<usize>, own: usize, blanked: u64) {
         let index = self.tiles.start + own;
-        self.found.squares = self.squares[own];
         self.tile.index = own;
         self.tile.n_frames = frames.len();
         match (self.average.samples(payload, frames, index), &self.regression) {
             (Some(samples), None) if blanked == 0 && self.bank.takes_samples(own) => {
-                self.bank.process_samples(samples, &mut self.tile, &mut self.found);
+                let (lowest, squares) = (&mut self.found.lowest, &mut self.squares[own]);
+                self.bank.process_samples(samples, &mut self.tile, lowest, squares);
             }
             (_, regression) => {
                 self.tile.index = index;
@@ -184,6 +185,7 @@ impl FrontEnd {
                 if let Some(regression) = regression {
                     regression.process(self.average.counted(index), self.average.kept(index), &mut self.tile);
                 }
+                self.found.squares = self.squares[own];
                 if blanked == 0 {
                     self.bank.process_and_find(&mut self.tile, &mut self.found);
                 } else {
@@ -195,9 +197,9 @@ impl FrontEnd {
                         }
                     }
                 }
+                self.squares[own] = self.found.squares;
             }
         }
-        self.squares[own] = self.found.squares;
         self.tile.index = index;
     }
 
