@@ -119,7 +119,7 @@ impl LinearDecoder {
 
     /// Advances by the bin that was pushed last. Bins before the first count as their means.
     pub fn step(&mut self) -> Action {
-        let Weights { lags, n_features, n_states, ref readout, ref recurrence, .. } = self.weights;
+        let Weights { lags, n_features, n_states, ref readout, .. } = self.weights;
         self.next_state.fill(0.0);
         for lag in 0..self.filled {
             let slot = (self.newest + lags - lag) % lags;
@@ -132,6 +132,18 @@ impl LinearDecoder {
                 }
             }
         }
+        self.carry_on()
+    }
+
+    /// Advances by a bin whose Σₗ Wₗ·x(t−l) was summed elsewhere: `inputs` writes it, one sum a state.
+    pub(super) fn advance(&mut self, inputs: impl FnOnce(&mut [f64])) -> Action {
+        inputs(&mut self.next_state);
+        self.carry_on()
+    }
+
+    /// Adds M·s to what the bins give to the next state, and says what that means.
+    fn carry_on(&mut self) -> Action {
+        let Weights { n_states, ref recurrence, .. } = self.weights;
         for (row, sum) in recurrence.chunks_exact(n_states).zip(&mut self.next_state) {
             *sum += row.iter().zip(&self.state).map(|(m, s)| m * s).sum::<f64>();
         }
@@ -143,6 +155,11 @@ impl LinearDecoder {
     /// The fitted matrices.
     pub fn weights(&self) -> &Weights {
         &self.weights
+    }
+
+    /// For each lag and state, whether W has anything there.
+    pub(super) fn hears(&self) -> &[bool] {
+        &self.hears
     }
 
     /// What y means.

@@ -53,6 +53,12 @@ impl Normaliser {
         }
     }
 
+    /// What [`Normaliser::apply`] makes of one feature's value, to the bit.
+    #[inline]
+    pub fn scaled(&self, feature: usize, value: f32) -> f32 {
+        (transform(self.kind, value) - self.mean[feature]) * self.inverse_deviation[feature]
+    }
+
     /// Which function comes first.
     pub fn kind(&self) -> NormaliserKind {
         self.kind
@@ -119,5 +125,12 @@ mod tests {
         let normaliser =
             Normaliser::fit(NormaliserKind::FiveQuarters, array![[0.0f32], [16.0]].view(), &[true]);
         assert_eq!(normaliser.mean()[0], 16.0);
+        for kind in [NormaliserKind::Zscore, NormaliserKind::Sqrt, NormaliserKind::FiveQuarters] {
+            let normaliser = Normaliser::fit(kind, array![[0.3f32], [7.7]].view(), &[true]);
+            for value in [0.0, 1.0, 3.3, 100.0] {
+                normaliser.apply(&[value], &mut into);
+                assert_eq!(normaliser.scaled(0, value), into[0], "one by one as all at once");
+            }
+        }
     }
 }

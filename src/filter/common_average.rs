@@ -84,7 +84,7 @@ impl CommonAverage {
     ///
     /// # Panics
     /// If `frames` reach past the payload or are more than [`BLOCK_FRAMES_MAX`], or the payload holds
-    /// [`Payload::Counts`].
+    /// [`Payload::Counts`] or [`Payload::Crossings`].
     pub fn measure(&mut self, payload: &Payload, frames: Range<usize>, tiles: Range<usize>) {
         if self.group == 0 || tiles.is_empty() || frames.is_empty() {
             return;
@@ -111,7 +111,7 @@ impl CommonAverage {
                         *mean = mean_of(f64::from(sum_float32(row, weights)), n_active);
                     }
                 }
-                Payload::Counts(_) => panic!("{NOT_BROADBAND}"),
+                Payload::Counts(_) | Payload::Crossings(_) => panic!("{NOT_BROADBAND}"),
             }
         }
     }
@@ -139,7 +139,7 @@ impl CommonAverage {
                     let clean = widen(&samples[row]).map(finite);
                     subtract(&clean, &means, out);
                 }
-                Payload::Counts(_) => panic!("{NOT_BROADBAND}"),
+                Payload::Counts(_) | Payload::Crossings(_) => panic!("{NOT_BROADBAND}"),
             }
             leave_out(out, &keep);
         }
