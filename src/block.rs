@@ -2,7 +2,8 @@
 //!
 //! A source fills a [`Block`] with consecutive frames, frame by frame (all channels of frame 0, then of
 //! frame 1 …). The front end cuts it into [`Tile`]s, a fixed number of neighbouring channels wide, whose
-//! channels are the SIMD lanes. Both take their memory once.
+//! channels are the SIMD lanes. Where a device sends events alone, a block holds those, sorted, in place of samples.
+//! All take their memory once.
 
 use crate::time::{SampleIndex, SampleRate};
 use sha2::{Digest, Sha256};
@@ -13,6 +14,10 @@ pub const BLOCK_FRAMES_MAX: usize = 64;
 pub const TILE_CHANNELS: usize = 64;
 /// Channels that a stream has at most.
 pub const CHANNELS_MAX: usize = 65_536;
+/// Crossings that a block holds at most: two of every channel in one frame.
+pub const EVENTS_MAX: usize = 2 * CHANNELS_MAX;
+/// A [`Crossing`] has 16 bits for either.
+const _: () = assert!(BLOCK_FRAMES_MAX <= 1 << 16 && CHANNELS_MAX <= 1 << 16);
 
 /// Where a stream enters the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +26,8 @@ pub enum StreamKind {
     Broadband,
     /// Crossings counted by the device or by an earlier program: starts at `binning`.
     Counts,
+    /// Crossings one by one, found by the device: starts at `binning`, and costs by their number.
+    Crossings,
 }
 
 impl StreamKind {
@@ -29,6 +36,7 @@ impl StreamKind {
         match self {
             StreamKind::Broadband => "broadband",
             StreamKind::Counts => "counts",
+            StreamKind::Crossings => "crossings",
         }
     }
 }
@@ -81,8 +89,17 @@ pub struct BlockHeader {
     pub starts_segment: bool,
 }
 
-/// Samples of a block, frame by frame.
-#[derive(Clone, Debug, PartialEq)]
+/// One threshold crossing of a block. Ordered by frame, then channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Crossing {
+    /// Counted from the block's first frame.
+    pub frame: u16,
+    /// Which channel.
+    pub channel: u16,
+}
+
+/// Samples of a block, frame by frame, or its events.
+#[derive(Debug, PartialEq)]
 pub enum Payload {
     /// Broadband as the converter gave it, in counts of [`StreamInfo::uv_per_count`].
     Int16(Vec<i16>),
@@ -90,19 +107,39 @@ pub enum Payload {
     Float32(Vec<f32>),
     /// Threshold crossings per frame and channel.
     Counts(Vec<u16>),
+    /// Threshold crossings, sorted; a channel may cross more than once in a frame. As many as the block has: room for
+    /// more is the vector's capacity, beyond which a source doesn't go.
+    Crossings(Vec<Crossing>),
+}
+
+impl Clone for Payload {
+    /// With the same room, also for crossings.
+    fn clone(&self) -> Self {
+        match self {
+            Payload::Int16(v) => Payload::Int16(v.clone()),
+            Payload::Float32(v) => Payload::Float32(v.clone()),
+            Payload::Counts(v) => Payload::Counts(v.clone()),
+            Payload::Crossings(v) => {
+                let mut copy = Vec::with_capacity(v.capacity());
+                copy.extend_from_slice(v);
+                Payload::Crossings(copy)
+            }
+        }
+    }
 }
 
 impl Payload {
-    /// How many values it has room for and holds: frames × channels.
+    /// How many values it has room for and holds: frames × channels; of crossings, how many it holds.
     pub fn len(&self) -> usize {
         match self {
             Payload::Int16(v) => v.len(),
             Payload::Float32(v) => v.len(),
             Payload::Counts(v) => v.len(),
+            Payload::Crossings(v) => v.len(),
         }
     }
 
-    /// No room at all.
+    /// No room at all, or no crossing.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -114,7 +151,8 @@ impl Payload {
 pub struct Block {
     /// What is known beside the samples.
     pub header: BlockHeader,
-    /// `BLOCK_FRAMES_MAX × n_channels` values, frame by frame; those past `n_frames` are stale.
+    /// `BLOCK_FRAMES_MAX × n_channels` values, frame by frame; those past `n_frames` are stale. Of crossings those of
+    /// the first `n_frames` frames, and no others.
     pub payload: Payload,
 }
 
@@ -132,6 +170,15 @@ impl Block {
     /// An empty block of counts of `n_channels`.
     pub fn counts(n_channels: usize) -> Self {
         Block::of(Payload::Counts(vec![0; BLOCK_FRAMES_MAX * n_channels]))
+    }
+
+    /// An empty block with room for `n_events_max` crossings.
+    ///
+    /// # Panics
+    /// If that is more than [`EVENTS_MAX`].
+    pub fn crossings(n_events_max: usize) -> Self {
+        assert!(n_events_max <= EVENTS_MAX, "{n_events_max} crossings; legal: at most {EVENTS_MAX}");
+        Block::of(Payload::Crossings(Vec::with_capacity(n_events_max)))
     }
 
     fn of(payload: Payload) -> Self {
@@ -200,5 +247,18 @@ mod tests {
         assert_eq!(info(&["a", "b"]).channel_map_hash(), info(&["a", "b"]).channel_map_hash());
         assert_ne!(info(&["a", "b"]).channel_map_hash(), info(&["b", "a"]).channel_map_hash());
         assert_ne!(info(&["ab", "c"]).channel_map_hash(), info(&["a", "bc"]).channel_map_hash());
+        let events = StreamInfo { kind: StreamKind::Crossings, ..info(&["a"]) };
+        assert_ne!(
+            info(&["a"]).channel_map_hash(),
+            events.channel_map_hash(),
+            "kinds have maps of their own"
+        );
+    }
+
+    #[test]
+    fn a_copy_has_room_for_as_many_crossings() {
+        let copy = Block::crossings(100).clone();
+        let Payload::Crossings(events) = copy.payload else { panic!("crossings") };
+        assert!(events.is_empty() && events.capacity() >= 100);
     }
 }

@@ -1,6 +1,6 @@
 //! Rule: all memory is taken when the pipeline is built. A counting allocator watches every later block.
 
-use efference::block::{BLOCK_FRAMES_MAX, Block, Payload, StreamInfo, StreamKind};
+use efference::block::{BLOCK_FRAMES_MAX, Block, Crossing, Payload, StreamInfo, StreamKind};
 use efference::config::{Config, DecoderKind};
 use efference::decode::Decoder;
 use efference::filter::RegressionWeights;
@@ -31,6 +31,21 @@ fn counts_with_every_decoder() {
         let mut pipeline = Pipeline::from_config(&config, &info, &Calibration::default(), Some(decoder))
             .expect("legal settings");
         let mut block = Block::counts(info.n_channels());
+        let intents = assert_no_allocation(&mut pipeline, &mut block, kind.name());
+        assert!(intents > 0, "{} decoded", kind.name());
+    }
+}
+
+#[test]
+fn crossings_with_every_decoder() {
+    let (config, data) = small_recording();
+    for kind in KINDS {
+        let decoder = fitted(&data, &config, kind);
+        let info = info(StreamKind::Crossings, data.features.ncols(), 20.0);
+        let mut pipeline = Pipeline::from_config(&config, &info, &Calibration::default(), Some(decoder))
+            .expect("legal settings");
+        pipeline.list_crossings();
+        let mut block = Block::crossings(4 * BLOCK_FRAMES_MAX);
         let intents = assert_no_allocation(&mut pipeline, &mut block, kind.name());
         assert!(intents > 0, "{} decoded", kind.name());
     }
@@ -144,6 +159,18 @@ fn fill(payload: &mut Payload, seed: u64) {
         Payload::Int16(samples) => samples.fill_with(|| random(801) as i16 - 400),
         Payload::Float32(samples) => samples.fill_with(|| random(801) as f32 - 400.0),
         Payload::Counts(samples) => samples.fill_with(|| random(4) as u16),
+        Payload::Crossings(events) => {
+            events.clear();
+            // Round `seed` has so many frames.
+            let n_frames = 1 + seed % BLOCK_FRAMES_MAX as u64;
+            for frame in 0..n_frames as u16 {
+                for channel in 0..24 {
+                    if random(12) == 0 && events.len() < events.capacity() {
+                        events.push(Crossing { frame, channel });
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -50,6 +50,7 @@ fn value(block: &Block, i: usize) -> f64 {
         Payload::Int16(samples) => f64::from(samples[i]),
         Payload::Float32(samples) => f64::from(samples[i]),
         Payload::Counts(samples) => f64::from(samples[i]),
+        Payload::Crossings(_) => panic!("no recording holds single crossings"),
     }
 }
 

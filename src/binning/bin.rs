@@ -4,8 +4,11 @@
 //! (and kind of feature) for the bin. Bins with losses are mended by proportion: counts grow by
 //! frames / received, power is the mean over what was received; a bin of which nothing was received is
 //! marked and means "unknown".
+//!
+//! Bins of a stream of crossings say which channels had any, and cost by these alone, however many channels there are.
 
-use crate::binning::BinSchedule;
+use crate::binning::{BinSchedule, Touched};
+use crate::block::Crossing;
 use crate::config::Features;
 use crate::time::SampleIndex;
 
@@ -28,6 +31,8 @@ pub struct Bin {
     pub n_channels: usize,
     /// Of every 64 channels, a bit for each whose features mean nothing: lost, or masked. All others are known.
     pub unknown: Vec<u64>,
+    /// Of a stream of crossings, the channels that had any; the counts of all others are 0. `None` of other streams.
+    pub touched: Option<Touched>,
 }
 
 impl Bin {
@@ -42,15 +47,33 @@ impl Bin {
             features: vec![0.0; kinds.width(n_channels)],
             n_channels,
             unknown: vec![0; n_channels.div_ceil(64)],
+            touched: None,
         }
+    }
+
+    /// An empty bin of `n_channels` of a stream of crossings.
+    pub fn of_crossings(kinds: Features, n_channels: usize) -> Self {
+        Bin { touched: Some(Touched::new(n_channels)), ..Bin::new(kinds, n_channels) }
     }
 
     /// Becomes a copy of `other`, in the memory that it has.
     ///
     /// # Panics
-    /// If the two are not of the same channels and features.
+    /// If the two are not of the same channels and features, or this one is of crossings and `other` is not.
     pub fn copy_from(&mut self, other: &Bin) {
-        self.features.copy_from_slice(&other.features);
+        let features = &mut self.features;
+        match (&mut self.touched, &other.touched) {
+            (None, _) => features.copy_from_slice(&other.features),
+            (Some(own), Some(theirs)) => {
+                own.iter().for_each(|channel| features[channel] = 0.0);
+                own.clear();
+                theirs.iter().for_each(|channel| {
+                    features[channel] = other.features[channel];
+                    own.insert(channel);
+                });
+            }
+            (Some(_), None) => panic!("a bin of crossings can't hold one that doesn't say what it touched"),
+        }
         self.unknown.copy_from_slice(&other.unknown);
         self.index = other.index;
         self.end = other.end;
@@ -61,12 +84,8 @@ impl Bin {
 
     /// The channels whose features mean nothing.
     pub fn unknown_channels(&self) -> impl Iterator<Item = usize> + '_ {
-        let words = self.unknown.iter().enumerate().filter(|(_, bits)| **bits != 0);
-        let set = words.flat_map(|(word, &bits)| {
-            (0..64).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| word * 64 + bit)
-        });
         // Where all is unknown, so are the bits behind the last channel.
-        set.take_while(|&channel| channel < self.n_channels)
+        super::touched::ones(&self.unknown).take_while(|&channel| channel < self.n_channels)
     }
 }
 
@@ -82,6 +101,12 @@ impl BinBuilder {
     /// The first bin of a stream of `n_channels`.
     pub fn new(schedule: BinSchedule, kinds: Features, n_channels: usize) -> Self {
         let bin = Bin { end: schedule.edge(1), ..Bin::new(kinds, n_channels) };
+        BinBuilder { schedule, kinds, bin }
+    }
+
+    /// The same of a stream of crossings.
+    pub fn of_crossings(schedule: BinSchedule, kinds: Features, n_channels: usize) -> Self {
+        let bin = Bin { end: schedule.edge(1), ..Bin::of_crossings(kinds, n_channels) };
         BinBuilder { schedule, kinds, bin }
     }
 
@@ -116,6 +141,22 @@ impl BinBuilder {
         self.add_frames(counts.len() / n_channels);
     }
 
+    /// Adds crossings to the open bin; [`BinBuilder::add_frames`] says of how many frames.
+    ///
+    /// # Panics
+    /// If a channel is beyond the last.
+    pub fn add_crossings(&mut self, crossings: &[Crossing]) {
+        let Bin { features, n_channels, touched, .. } = &mut self.bin;
+        let counts = &mut features[..*n_channels];
+        for crossing in crossings {
+            let channel = usize::from(crossing.channel);
+            counts[channel] += 1.0;
+            if let Some(touched) = touched {
+                touched.insert(channel);
+            }
+        }
+    }
+
     /// Notes that `n_frames` frames came.
     pub fn add_frames(&mut self, n_frames: usize) {
         self.bin.received_frames += n_frames as u32;
@@ -141,13 +182,18 @@ impl BinBuilder {
         let received = self.bin.received_frames;
         if received > 0 {
             let (counts, power) = self.split();
-            let Bin { features, lost_frames, .. } = &mut self.bin;
+            let Bin { features, lost_frames, touched, .. } = &mut self.bin;
             if *lost_frames > 0 {
                 let grow = (received + *lost_frames) as f32 / received as f32;
-                features[..counts].iter_mut().for_each(|count| *count *= grow);
+                match touched {
+                    None => features[..counts].iter_mut().for_each(|count| *count *= grow),
+                    Some(touched) => touched.iter().for_each(|channel| features[channel] *= grow),
+                }
             }
-            let share = 1.0 / received as f32;
-            features[counts..counts + power].iter_mut().for_each(|sum| *sum *= share);
+            if touched.is_none() {
+                let share = 1.0 / received as f32;
+                features[counts..counts + power].iter_mut().for_each(|sum| *sum *= share);
+            }
         }
         &self.bin
     }
@@ -164,8 +210,15 @@ impl BinBuilder {
         self.bin.received_frames = 0;
         self.bin.lost_frames = 0;
         self.bin.starts_segment = starts_segment;
-        self.bin.features.fill(0.0);
-        self.bin.unknown.fill(0);
+        let Bin { features, touched, unknown, .. } = &mut self.bin;
+        match touched {
+            None => features.fill(0.0),
+            Some(touched) => {
+                touched.iter().for_each(|channel| features[channel] = 0.0);
+                touched.clear();
+            }
+        }
+        unknown.fill(0);
     }
 
     /// How many of the features are counts, how many power.
@@ -201,5 +254,36 @@ mod tests {
         let bin = bins.close();
         assert_eq!(bin.features, [20.0, 25.0]);
         assert_eq!((bin.received_frames, bin.lost_frames), (4, 16));
+    }
+
+    #[test]
+    fn a_bin_of_crossings_is_one_of_counts_and_says_what_was_touched() {
+        let rate = SampleRate::new(1000.0, "test").expect("legal");
+        let schedule = BinSchedule::new(rate, 20.0).expect("legal");
+        let mut bins = BinBuilder::of_crossings(schedule, Features::Counts, 300);
+        let crossings = |channels: &[u16]| -> Vec<Crossing> {
+            channels.iter().map(|&channel| Crossing { frame: 0, channel }).collect()
+        };
+        bins.add_crossings(&crossings(&[299, 0, 64]));
+        bins.add_crossings(&crossings(&[64]));
+        bins.add_frames(10);
+        bins.add_lost(10);
+        let mut copy = Bin::of_crossings(Features::Counts, 300);
+        let bin = bins.close();
+        copy.copy_from(bin);
+        assert_eq!(&copy, bin);
+        let told = |bin: &Bin| -> Vec<(usize, f32)> {
+            let touched = bin.touched.as_ref().expect("a bin of crossings");
+            touched.iter().map(|channel| (channel, bin.features[channel])).collect()
+        };
+        assert_eq!(told(bin), [(0, 2.0), (64, 4.0), (299, 2.0)]);
+        assert_eq!(bin.features.iter().sum::<f32>(), 8.0);
+        bins.next();
+        bins.add_crossings(&crossings(&[7]));
+        bins.add_frames(20);
+        let bin = bins.close();
+        copy.copy_from(bin);
+        assert_eq!((told(bin), &copy), (vec![(7, 1.0)], bin));
+        assert_eq!(bin.features.iter().sum::<f32>(), 1.0, "what was touched before is cleared");
     }
 }

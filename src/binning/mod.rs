@@ -2,6 +2,8 @@
 
 mod bin;
 mod schedule;
+mod touched;
 
 pub use bin::{Bin, BinBuilder};
 pub use schedule::BinSchedule;
+pub use touched::Touched;

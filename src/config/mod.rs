@@ -144,12 +144,12 @@ impl Config {
             StreamKind::Broadband => {
                 self.front_end.sections(info.sample_rate)?;
             }
-            StreamKind::Counts if self.bins.features.has_power() => {
+            StreamKind::Counts | StreamKind::Crossings if self.bins.features.has_power() => {
                 return Err(Error::usage(place, "power, of a stream that has counts only")
                     .field("bins.features")
                     .legal("\"counts\" for this recording"));
             }
-            StreamKind::Counts => {}
+            StreamKind::Counts | StreamKind::Crossings => {}
         }
         Ok(self)
     }

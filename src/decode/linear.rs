@@ -13,6 +13,7 @@
 //! an `exp`, which platforms round differently).
 
 use crate::intents::{AXES_MAX, Action};
+use crate::simd::{Level, dispatch};
 
 /// What y means.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +82,7 @@ pub struct LinearDecoder {
     state: Vec<f64>,
     next_state: Vec<f64>,
     said: Vec<f64>,
+    level: Level,
 }
 
 impl LinearDecoder {
@@ -100,6 +102,7 @@ impl LinearDecoder {
                 .collect(),
             weights,
             output,
+            level: Level::widest(),
         })
     }
 
@@ -119,19 +122,27 @@ impl LinearDecoder {
 
     /// Advances by the bin that was pushed last. Bins before the first count as their means.
     pub fn step(&mut self) -> Action {
-        let Weights { lags, n_features, n_states, ref readout, ref recurrence, .. } = self.weights;
+        let Weights { lags, n_features, n_states, ref readout, .. } = self.weights;
         self.next_state.fill(0.0);
         for lag in 0..self.filled {
             let slot = (self.newest + lags - lag) % lags;
             let features = &self.history[slot * n_features..][..n_features];
-            let rows = readout[lag * n_states * n_features..].chunks_exact(n_features);
+            let rows = &readout[lag * n_states * n_features..];
             let hears = &self.hears[lag * n_states..];
-            for ((row, hears), sum) in rows.zip(hears).zip(&mut self.next_state) {
-                if *hears {
-                    *sum += f64::from(dot(row, features));
-                }
-            }
+            add_products(self.level, rows, hears, features, &mut self.next_state);
         }
+        self.carry_on()
+    }
+
+    /// Advances by a bin whose Σₗ Wₗ·x(t−l) was summed elsewhere: `inputs` writes it, one sum a state.
+    pub(super) fn advance(&mut self, inputs: impl FnOnce(&mut [f64])) -> Action {
+        inputs(&mut self.next_state);
+        self.carry_on()
+    }
+
+    /// Adds M·s to what the bins give to the next state, and says what that means.
+    fn carry_on(&mut self) -> Action {
+        let Weights { n_states, ref recurrence, .. } = self.weights;
         for (row, sum) in recurrence.chunks_exact(n_states).zip(&mut self.next_state) {
             *sum += row.iter().zip(&self.state).map(|(m, s)| m * s).sum::<f64>();
         }
@@ -143,6 +154,11 @@ impl LinearDecoder {
     /// The fitted matrices.
     pub fn weights(&self) -> &Weights {
         &self.weights
+    }
+
+    /// For each lag and state, whether W has anything there.
+    pub(super) fn hears(&self) -> &[bool] {
+        &self.hears
     }
 
     /// What y means.
@@ -198,7 +214,22 @@ fn axes(values: &[f64]) -> [f32; AXES_MAX] {
     into
 }
 
+dispatch! {
+    fn add_products(rows: &[f32], hears: &[bool], features: &[f32], sums: &mut [f64]) = add_dots;
+}
+
+/// Adds each row's product with the features to its sum; rows that don't hear are passed by.
+#[inline(always)]
+fn add_dots(rows: &[f32], hears: &[bool], features: &[f32], sums: &mut [f64]) {
+    for ((row, hears), sum) in rows.chunks_exact(features.len()).zip(hears).zip(sums) {
+        if *hears {
+            *sum += f64::from(dot(row, features));
+        }
+    }
+}
+
 /// Σ a·b in [`LANES`] running sums, added up pairwise: the order depends on the length alone.
+#[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0f32; LANES];
     let (a, a_rest) = a.as_chunks::<LANES>();

@@ -1,22 +1,27 @@
 //! Features to intents: normaliser, history, and one linear decoder, all fitted beforehand by `train`.
 //!
 //! In: one [`Bin`] after another. Out: one [`Intent`] per bin. Every decoder of this crate runs as the same
-//! recurrence (see [`LinearDecoder`]); what differs is how it was fitted.
+//! recurrence (see [`LinearDecoder`]); what differs is how it was fitted. For streams of crossings it is computed event
+//! by event, at a cost of events × lags × states.
 
 mod linear;
 mod normaliser;
+mod sparse;
 
 pub use linear::{LinearDecoder, Output, Weights};
 pub use normaliser::Normaliser;
 
 use crate::binning::Bin;
 use crate::intents::Intent;
+use sparse::SparseReadout;
 
 /// Normaliser and decoder as they were trained together, with their state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decoder {
     normaliser: Normaliser,
     linear: LinearDecoder,
+    /// For streams of crossings.
+    sparse: Option<SparseReadout>,
 }
 
 impl Decoder {
@@ -26,14 +31,30 @@ impl Decoder {
     /// If they are not of the same number of features.
     pub fn new(normaliser: Normaliser, linear: LinearDecoder) -> Self {
         assert_eq!(normaliser.n_features(), linear.n_features(), "normaliser and decoder fit each other");
-        Decoder { normaliser, linear }
+        Decoder { normaliser, linear, sparse: None }
+    }
+
+    /// The same at rest, for bins of a stream of crossings: what it says differs by rounding alone, and what it costs
+    /// depends on the channels that a bin touched, not on how many there are.
+    #[must_use]
+    pub fn for_crossings(mut self) -> Self {
+        self.reset();
+        if self.sparse.is_none() {
+            self.sparse = Some(SparseReadout::of(&self.normaliser, &self.linear));
+        }
+        self
     }
 
     /// Decodes the next bin. What is unknown says nothing: those features, and all of a bin of which nothing came,
     /// count as their means.
     pub fn decode(&mut self, bin: &Bin) -> Intent {
         if bin.starts_segment {
-            self.linear.reset();
+            self.reset();
+        }
+        let intent = |action| Intent { bin: bin.index, at: bin.end, lost_frames: bin.lost_frames, action };
+        if let Some(sparse) = &mut self.sparse {
+            sparse.push(bin, &self.normaliser);
+            return intent(self.linear.advance(|inputs| sparse.take(inputs)));
         }
         let features = self.linear.push();
         if bin.received_frames == 0 {
@@ -45,13 +66,15 @@ impl Decoder {
                 features[channel..].iter_mut().step_by(bin.n_channels).for_each(|x| *x = 0.0);
             }
         }
-        let action = self.linear.step();
-        Intent { bin: bin.index, at: bin.end, lost_frames: bin.lost_frames, action }
+        intent(self.linear.step())
     }
 
     /// Forgets all bins.
     pub fn reset(&mut self) {
         self.linear.reset();
+        if let Some(sparse) = &mut self.sparse {
+            sparse.reset();
+        }
     }
 
     /// The normaliser.

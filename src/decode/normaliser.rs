@@ -1,6 +1,7 @@
 //! Features to numbers of like size: x' = (f(x) − mean) / deviation, with f by [`NormaliserKind`].
 
 use crate::config::NormaliserKind;
+use crate::simd::{Level, dispatch};
 use ndarray::{ArrayView2, Axis};
 
 /// Scales each feature as it was scaled in training.
@@ -10,6 +11,7 @@ pub struct Normaliser {
     mean: Vec<f32>,
     /// 1 / standard deviation; 0 for features that are left out.
     inverse_deviation: Vec<f32>,
+    level: Level,
 }
 
 impl Normaliser {
@@ -27,7 +29,7 @@ impl Normaliser {
             let useful = keep && deviation > DEVIATION_MIN;
             inverse_deviation.push(if useful { (1.0 / deviation) as f32 } else { 0.0 });
         }
-        Normaliser { kind, mean, inverse_deviation }
+        Normaliser { kind, mean, inverse_deviation, level: Level::widest() }
     }
 
     /// One that was fitted before; `None` where the lengths differ or a value isn't finite.
@@ -37,20 +39,24 @@ impl Normaliser {
             kind,
             mean,
             inverse_deviation,
+            level: Level::widest(),
         })
     }
 
     /// Writes the scaled `features` to `into`, one each.
     pub fn apply(&self, features: &[f32], into: &mut [f32]) {
-        let scale = self.mean.iter().zip(&self.inverse_deviation);
-        let all = into.iter_mut().zip(features).zip(scale);
+        let (level, mean, scale) = (self.level, &self.mean, &self.inverse_deviation);
         match self.kind {
-            NormaliserKind::Zscore => all.for_each(|((into, &x), (m, d))| *into = (x - m) * d),
-            NormaliserKind::Sqrt => all.for_each(|((into, &x), (m, d))| *into = (anscombe(x) - m) * d),
-            NormaliserKind::FiveQuarters => {
-                all.for_each(|((into, &x), (m, d))| *into = (five_quarters(x) - m) * d);
-            }
+            NormaliserKind::Zscore => plain(level, features, mean, scale, into),
+            NormaliserKind::Sqrt => roots(level, features, mean, scale, into),
+            NormaliserKind::FiveQuarters => powers(level, features, mean, scale, into),
         }
+    }
+
+    /// What [`Normaliser::apply`] makes of one feature's value, to the bit.
+    #[inline]
+    pub fn scaled(&self, feature: usize, value: f32) -> f32 {
+        (transform(self.kind, value) - self.mean[feature]) * self.inverse_deviation[feature]
     }
 
     /// Which function comes first.
@@ -74,6 +80,35 @@ impl Normaliser {
     }
 }
 
+dispatch! {
+    fn plain(features: &[f32], mean: &[f32], scale: &[f32], into: &mut [f32]) = scale_plain;
+    fn roots(features: &[f32], mean: &[f32], scale: &[f32], into: &mut [f32]) = scale_roots;
+    fn powers(features: &[f32], mean: &[f32], scale: &[f32], into: &mut [f32]) = scale_powers;
+}
+
+#[inline(always)]
+fn scale_plain(features: &[f32], mean: &[f32], scale: &[f32], into: &mut [f32]) {
+    scale_all(features, mean, scale, into, |x| x);
+}
+
+#[inline(always)]
+fn scale_roots(features: &[f32], mean: &[f32], scale: &[f32], into: &mut [f32]) {
+    scale_all(features, mean, scale, into, anscombe);
+}
+
+#[inline(always)]
+fn scale_powers(features: &[f32], mean: &[f32], scale: &[f32], into: &mut [f32]) {
+    scale_all(features, mean, scale, into, five_quarters);
+}
+
+#[inline(always)]
+fn scale_all(features: &[f32], mean: &[f32], scale: &[f32], into: &mut [f32], of: impl Fn(f32) -> f32) {
+    let constants = mean.iter().zip(scale);
+    for ((into, &x), (mean, scale)) in into.iter_mut().zip(features).zip(constants) {
+        *into = (of(x) - mean) * scale;
+    }
+}
+
 fn transform(kind: NormaliserKind, x: f32) -> f32 {
     match kind {
         NormaliserKind::Zscore => x,
@@ -83,11 +118,13 @@ fn transform(kind: NormaliserKind, x: f32) -> f32 {
 }
 
 /// √(x + 3/8), whose variance hardly depends on a Poisson count's rate (Anscombe 1948).
+#[inline(always)]
 fn anscombe(x: f32) -> f32 {
     (x + 0.375).sqrt()
 }
 
 /// x^(5/4) by square roots alone, which every machine rounds alike.
+#[inline(always)]
 fn five_quarters(x: f32) -> f32 {
     x * x.sqrt().sqrt()
 }
@@ -119,5 +156,12 @@ mod tests {
         let normaliser =
             Normaliser::fit(NormaliserKind::FiveQuarters, array![[0.0f32], [16.0]].view(), &[true]);
         assert_eq!(normaliser.mean()[0], 16.0);
+        for kind in [NormaliserKind::Zscore, NormaliserKind::Sqrt, NormaliserKind::FiveQuarters] {
+            let normaliser = Normaliser::fit(kind, array![[0.3f32], [7.7]].view(), &[true]);
+            for value in [0.0, 1.0, 3.3, 100.0] {
+                normaliser.apply(&[value], &mut into);
+                assert_eq!(normaliser.scaled(0, value), into[0], "one by one as all at once");
+            }
+        }
     }
 }

@@ -108,7 +108,7 @@ impl CommonAverage {
     ///
     /// # Panics
     /// If `frames` reach past the payload or are more than [`BLOCK_FRAMES_MAX`], or the payload holds
-    /// [`Payload::Counts`].
+    /// [`Payload::Counts`] or [`Payload::Crossings`].
     pub fn measure(&mut self, payload: &Payload, frames: Range<usize>, tiles: Range<usize>) {
         if self.group == 0 || tiles.is_empty() || frames.is_empty() {
             return;
@@ -135,7 +135,7 @@ impl CommonAverage {
                         *mean = mean_of(f64::from(sum_float32(row, weights)), n_active);
                     }
                 }
-                Payload::Counts(_) => panic!("{NOT_BROADBAND}"),
+                Payload::Counts(_) | Payload::Crossings(_) => panic!("{NOT_BROADBAND}"),
             }
         }
     }
@@ -172,7 +172,7 @@ impl CommonAverage {
         let raw = match payload {
             Payload::Int16(samples) => widen(&samples[start..start + width]),
             Payload::Float32(samples) => widen(&samples[start..start + width]).map(finite),
-            Payload::Counts(_) => panic!("{NOT_BROADBAND}"),
+            Payload::Counts(_) | Payload::Crossings(_) => panic!("{NOT_BROADBAND}"),
         };
         let mut means = [0.0; TILE_CHANNELS];
         if self.group > 0 {
@@ -211,7 +211,7 @@ impl CommonAverage {
                     let clean = widen(&samples[row]).map(finite);
                     subtract(&clean, &means, out);
                 }
-                Payload::Counts(_) => panic!("{NOT_BROADBAND}"),
+                Payload::Counts(_) | Payload::Crossings(_) => panic!("{NOT_BROADBAND}"),
             }
             leave_out(out, &keep);
         }

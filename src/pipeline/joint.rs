@@ -33,7 +33,10 @@ impl Joint {
         if let Some(decoder) = &decoder {
             check_width(decoder, kinds.width(n_channels), n_channels)?;
         }
-        Ok(Joint { channels, bin: Bin::new(kinds, n_channels), n_parts: 0, decoder })
+        let is_sparse = shards.iter().all(Shard::is_sparse);
+        let bin = if is_sparse { Bin::of_crossings } else { Bin::new };
+        let decoder = decoder.map(|decoder| if is_sparse { decoder.for_crossings() } else { decoder });
+        Ok(Joint { channels, bin: bin(kinds, n_channels), n_parts: 0, decoder })
     }
 
     /// Enters the part of shard `shard` into the bin that is put together.
@@ -42,6 +45,11 @@ impl Joint {
     /// If there is no such shard, or the part has another width.
     pub fn place(&mut self, shard: usize, part: &Bin) {
         let bin = &mut self.bin;
+        if bin.touched.is_some() {
+            // The only shard's bin is the whole one.
+            self.n_parts = 1;
+            return bin.copy_from(part);
+        }
         if self.n_parts == 0 {
             bin.features.fill(0.0);
             bin.unknown.fill(u64::MAX);

@@ -1,6 +1,6 @@
 //! `Pipeline::process`: the one way through, live and in replay, and the only place that knows all stages.
 //!
-//! In: blocks of broadband or counts. Out, through one closure: filtered tiles, crossings, bins, intents, and
+//! In: blocks of broadband, counts or crossings. Out, through one closure: filtered tiles, crossings, bins, intents, and
 //! the end of each stage's work (so that the caller can read a clock; none is read here).
 //!
 //! The same stream cut into any blocks gives the same bins and intents, bit for bit. All memory is taken
@@ -18,7 +18,7 @@ pub use joint::Joint;
 pub use shard::Shard;
 
 use crate::binning::{Bin, BinSchedule};
-use crate::block::{Block, StreamInfo, Tile};
+use crate::block::{Block, StreamInfo, StreamKind, Tile};
 use crate::config::Config;
 use crate::decode::Decoder;
 use crate::detect::Fault;
@@ -138,6 +138,8 @@ impl Pipeline {
         if let Some(decoder) = &decoder {
             check_width(decoder, shard.n_features(), info.n_channels())?;
         }
+        let is_sparse = info.kind == StreamKind::Crossings;
+        let decoder = decoder.map(|decoder| if is_sparse { decoder.for_crossings() } else { decoder });
         Ok(Pipeline { shard, decoder })
     }
 
@@ -163,7 +165,7 @@ impl Pipeline {
     /// [`GAP_BINS_MAX`] bins starts a segment.
     ///
     /// # Panics
-    /// If the block is of another width or kind than the stream.
+    /// If the block is of another width or kind than the stream, or has crossings of other frames than its own.
     pub fn process(&mut self, block: &Block, mut on: impl FnMut(Event<'_>)) {
         let decoder = &mut self.decoder;
         self.shard.process(block, |event| {

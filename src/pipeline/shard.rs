@@ -7,7 +7,7 @@
 use super::front_end::{FrontEnd, channels_of, shard_tiles};
 use super::{Calibration, Event, GAP_BINS_MAX, Ledger, Stage};
 use crate::binning::{BinBuilder, BinSchedule};
-use crate::block::{Block, Payload, StreamInfo, StreamKind, n_tiles};
+use crate::block::{Block, Crossing, Payload, StreamInfo, StreamKind, n_tiles};
 use crate::config::Config;
 use crate::error::Error;
 use crate::simd::Level;
@@ -22,14 +22,16 @@ pub struct Shard {
     /// Of this shard.
     channels: Range<usize>,
     front_end: Option<FrontEnd>,
+    /// Crossings that came one by one are told as events.
+    lists_crossings: bool,
     bins: BinBuilder,
     next_sample: SampleIndex,
     ledger: Ledger,
 }
 
 impl Shard {
-    /// Shards of the stream that `info` describes: at most `n_shards`, fewer where reference groups forbid a cut.
-    /// Each gets the calibration of the whole stream.
+    /// Shards of the stream that `info` describes: at most `n_shards`, fewer where reference groups forbid a cut, one
+    /// of a stream of crossings, which is too little work to share. Each gets the calibration of the whole stream.
     ///
     /// # Errors
     /// Settings that the stream can't be processed with; another number of thresholds.
@@ -41,6 +43,7 @@ impl Shard {
         level: Level,
     ) -> Result<Vec<Self>, Error> {
         let group = if info.kind == StreamKind::Broadband { config.front_end.car_group } else { 0 };
+        let n_shards = if info.kind == StreamKind::Crossings { 1 } else { n_shards };
         let tiles = shard_tiles(info.n_channels(), group, n_shards);
         tiles.into_iter().map(|tiles| Shard::of_tiles(config, info, calibration, tiles, level)).collect()
     }
@@ -65,14 +68,19 @@ impl Shard {
         let schedule = BinSchedule::new(info.sample_rate, config.bins.width_ms)?;
         let channels = channels_of(&tiles, info.n_channels());
         let front_end = match info.kind {
-            StreamKind::Counts => None,
+            StreamKind::Counts | StreamKind::Crossings => None,
             StreamKind::Broadband => Some(FrontEnd::from_config(config, info, calibration, tiles, level)?),
+        };
+        let bins = match info.kind {
+            StreamKind::Crossings => BinBuilder::of_crossings,
+            StreamKind::Counts | StreamKind::Broadband => BinBuilder::new,
         };
         Ok(Shard {
             kind: info.kind,
             n_channels: info.n_channels(),
             front_end,
-            bins: BinBuilder::new(schedule, config.bins.features, channels.len()),
+            lists_crossings: false,
+            bins: bins(schedule, config.bins.features, channels.len()),
             channels,
             next_sample: SampleIndex(0),
             ledger: Ledger::default(),
@@ -82,6 +90,11 @@ impl Shard {
     /// Which channels of the stream it processes.
     pub fn channels(&self) -> Range<usize> {
         self.channels.clone()
+    }
+
+    /// Its bins come from crossings one by one and say which channels they touched.
+    pub fn is_sparse(&self) -> bool {
+        self.kind == StreamKind::Crossings
     }
 
     /// Values of one of its bins.
@@ -101,6 +114,7 @@ impl Shard {
 
     /// Tells every crossing as an event from now on; off when built.
     pub fn list_crossings(&mut self) {
+        self.lists_crossings = true;
         if let Some(front_end) = &mut self.front_end {
             front_end.list_crossings();
         }
@@ -121,7 +135,7 @@ impl Shard {
     /// Takes the next block; tells `on` what came of it. Lost and repeated frames as [`super::Pipeline::process`].
     ///
     /// # Panics
-    /// If the block is of another width or kind than the stream.
+    /// If the block is of another width or kind than the stream, or has crossings of other frames than its own.
     pub fn process(&mut self, block: &Block, mut on: impl FnMut(Event<'_>)) {
         let first = block.header.first_sample;
         self.ledger.lost_frames += first.0.saturating_sub(self.next_sample.0);
@@ -134,6 +148,10 @@ impl Shard {
         let mut from = (self.next_sample.0 - first.0).min(n_frames as u64) as usize;
         self.ledger.repeated_frames += from as u64;
         self.ledger.received_frames += (n_frames - from) as u64;
+        let mut crossings = match &block.payload {
+            Payload::Crossings(all) => &all[before(all, from)..],
+            _ => &[],
+        };
         while from < n_frames {
             let open = (self.bins.end().0 - self.next_sample.0) as usize;
             let to = n_frames.min(from + open);
@@ -142,6 +160,15 @@ impl Shard {
                     for frame in counts.chunks_exact(self.n_channels).take(to).skip(from) {
                         self.bins.add_counts(&frame[self.channels.clone()]);
                     }
+                }
+                (Payload::Crossings(_), StreamKind::Crossings, _) => {
+                    let (now, later) = crossings.split_at(before(crossings, to));
+                    crossings = later;
+                    if self.lists_crossings {
+                        now.iter().for_each(|crossing| on(told(crossing, first)));
+                    }
+                    self.bins.add_crossings(now);
+                    self.bins.add_frames(to - from);
                 }
                 (broadband, StreamKind::Broadband, Some(front_end)) => {
                     front_end.process(broadband, from..to, self.next_sample, &mut on);
@@ -155,6 +182,7 @@ impl Shard {
                 self.close_bin(&mut on);
             }
         }
+        assert!(crossings.is_empty(), "crossings out of order, or of frames that the block doesn't have");
         on(Event::Done(Stage::Binning));
     }
 
@@ -213,4 +241,15 @@ impl Shard {
         self.bins.add_lost(at.0 - edge.0);
         self.next_sample = at;
     }
+}
+
+/// How many of a block's crossings are in the frames before `frame`.
+fn before(crossings: &[Crossing], frame: usize) -> usize {
+    crossings.partition_point(|crossing| usize::from(crossing.frame) < frame)
+}
+
+/// A crossing of a block that starts at `first`, as an event.
+fn told(crossing: &Crossing, first: SampleIndex) -> Event<'static> {
+    let at = SampleIndex(first.0 + u64::from(crossing.frame));
+    Event::Crossing { channel: usize::from(crossing.channel), at }
 }

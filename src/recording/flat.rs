@@ -124,7 +124,9 @@ impl SampleSource for FlatSource {
                     return Err(self.not_finite(samples[bad], start + bad));
                 }
             }
-            Payload::Counts(_) => panic!("the block was made by another source's new_block"),
+            Payload::Counts(_) | Payload::Crossings(_) => {
+                panic!("the block was made by another source's new_block")
+            }
         }
         block.header = BlockHeader {
             first_sample: SampleIndex(self.next),

@@ -86,7 +86,7 @@ pub struct About {
     pub path: String,
     /// The format's name: `mat-v5`, `wav`, `flat`, `simulator`.
     pub format: String,
-    /// `broadband` or `counts`.
+    /// `broadband`, `counts` or `crossings`.
     pub kind: String,
     /// Channels of a frame.
     pub n_channels: usize,
@@ -131,6 +131,7 @@ impl About {
             seconds: info.sample_rate.seconds(SampleIndex(n_frames)),
             units: match (info.kind, info.uv_per_count) {
                 (StreamKind::Counts, _) => format!("crossings per {} ms", 1e3 / info.sample_rate.hz()),
+                (StreamKind::Crossings, _) => "crossings".to_string(),
                 (StreamKind::Broadband, Some(uv)) => format!("counts of {uv} µV"),
                 (StreamKind::Broadband, None) => "counts (µV per count unknown)".to_string(),
             },

@@ -5,7 +5,7 @@ pub mod simulator;
 
 pub use injected::Injected;
 
-use crate::block::{Block, StreamInfo, StreamKind};
+use crate::block::{Block, EVENTS_MAX, StreamInfo, StreamKind};
 use crate::error::Error;
 
 /// What a call of [`SampleSource::read`] brought.
@@ -36,6 +36,7 @@ pub trait SampleSource: Send {
         match self.info().kind {
             StreamKind::Broadband => Block::int16(self.info().n_channels()),
             StreamKind::Counts => Block::counts(self.info().n_channels()),
+            StreamKind::Crossings => Block::crossings(EVENTS_MAX),
         }
     }
 }

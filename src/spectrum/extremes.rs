@@ -42,6 +42,8 @@ impl Extremes {
             Payload::Counts(samples) => {
                 column(samples, channel, n_frames, n_channels).for_each(|&x| self.add(f32::from(x)));
             }
+            // Events have no extremes.
+            Payload::Crossings(_) => {}
         }
     }
 

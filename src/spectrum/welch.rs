@@ -72,6 +72,8 @@ impl Welch {
                 Payload::Counts(samples) => {
                     self.fill(&samples[first * n_channels..], n, n_channels, f32::from)
                 }
+                // A plan refuses such streams.
+                Payload::Crossings(_) => return,
             }
             first += n;
             if self.n_filled == self.transform.n() {

@@ -15,7 +15,7 @@ use std::ops::Range;
 /// Calibrates the front end to a broadband stream. Thresholds: the noise of each channel, measured on what the
 /// detector looks at, in the first seconds from frame `from` on, times the threshold's multiple; −∞ (never
 /// crossed) for channels whose samples never change. Empty for a stream of
-/// counts. Reads `source` from where it stands, its beginning.
+/// counts or crossings. Reads `source` from where it stands, its beginning.
 ///
 /// Where `config` asks for a linear regression reference, its weights are fitted on the first half of these seconds, and
 /// the noise that they leave is measured on the second: no channel seems quieter than it will be.
@@ -28,7 +28,7 @@ pub fn calibrate(
     from: SampleIndex,
 ) -> Result<Calibration, Error> {
     let info: StreamInfo = source.info().clone();
-    if info.kind == StreamKind::Counts {
+    if info.kind != StreamKind::Broadband {
         return Ok(Calibration::default());
     }
     let settled = SampleIndex(from.0 + (SETTLE_SECONDS * info.sample_rate.hz()) as u64);
@@ -155,7 +155,7 @@ impl Changes {
         match &block.payload {
             Payload::Int16(samples) => self.add(samples[..n_values].iter().map(|&sample| f32::from(sample))),
             Payload::Float32(samples) => self.add(samples[..n_values].iter().copied()),
-            Payload::Counts(_) => {}
+            Payload::Counts(_) | Payload::Crossings(_) => {}
         }
     }
 

@@ -228,6 +228,7 @@ impl Dataset {
             features: self.features.row(row).to_vec(),
             n_channels: self.features.ncols(),
             unknown: Vec::new(),
+            touched: None,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::error::Error;
 impl Settings {
     /// Settings from an address: `sim:PROFILE[@RATE][,key=value]*`.
     ///
-    /// RATE is in Hz. The keys are `kind` (`broadband` or `counts`), `task` (`random`, `center-out` or
+    /// RATE is in Hz. The keys are `kind` (`broadband`, `counts` or `crossings`), `task` (`random`, `center-out` or
     /// `rest`), `seed`, `electrodes`, `seconds`, `width_ms`, and the fields of [`Tissue`](super::Tissue) by name.
     ///
     /// # Errors
@@ -49,11 +49,11 @@ impl Settings {
             settings.set(address, key, value)?;
         }
         if let Some(rate) = rate {
-            if settings.kind == StreamKind::Counts {
-                return Err(Error::usage(address, "a rate beside kind=counts")
+            if settings.kind != StreamKind::Broadband {
+                return Err(Error::usage(address, format!("a rate beside kind={}", settings.kind.name()))
                     .field("sample_rate_hz")
                     .legal("a rate for broadband alone")
-                    .hint("width_ms=20, which sets the width of a frame of counts"));
+                    .hint("width_ms=20, which sets the width of a frame of counts or crossings"));
             }
             settings.sample_rate_hz = number(address, "sample_rate_hz", rate)?;
         }
@@ -71,7 +71,11 @@ impl Settings {
                 self.kind = match value {
                     "broadband" => StreamKind::Broadband,
                     "counts" => StreamKind::Counts,
-                    _ => return choice("broadband or counts", &["broadband", "counts"]),
+                    "crossings" => StreamKind::Crossings,
+                    _ => {
+                        let kinds = ["broadband", "counts", "crossings"];
+                        return choice("broadband, counts or crossings", &kinds);
+                    }
                 }
             }
             "task" => {
@@ -162,6 +166,9 @@ mod tests {
             ("sim:neuralink-n1@1e9", "Legal: 5000 to 100000"),
             ("sim:neuralink-n1@20000,kind=counts", "width_ms"),
             ("sim:neuralink-n1,kind=count", "Try: `counts`"),
+            ("sim:neuralink-n1,kind=crossing", "Try: `crossings`"),
+            ("sim:neuralink-n1@20000,kind=crossings", "kind=crossings"),
+            ("sim:paradromics-50k,kind=crossings,width_ms=2", "at most 1 ms for 50000 electrodes"),
             ("sim:neuralink-n1,task=centre-out", "Try: `center-out`"),
             ("sim:neuralink-n1,seed=-1", "field `seed`"),
             ("sim:neuralink-n1,seed=1,seed=2", "twice"),

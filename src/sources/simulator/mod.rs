@@ -1,9 +1,9 @@
 //! A simulated user: neurons that fire for an intended velocity, and electrodes that hear them.
 //!
 //! In: [`Settings`], and either a scripted task ([`open`]: a recording with ground truth) or an intended
-//! velocity before each block ([`Simulator::intend`]: a closed loop). Out: blocks of broadband or of
-//! counts. Guarantees that the same settings and intended velocities give the same samples however blocks
-//! are cut, that the spikes are the same for both kinds, and that `read` allocates nothing. Everything it
+//! velocity before each block ([`Simulator::intend`]: a closed loop). Out: blocks of broadband, of
+//! counts or of crossings. Guarantees that the same settings and intended velocities give the same samples however
+//! blocks are cut, that the spikes are the same for all kinds, and that `read` allocates nothing. Everything it
 //! gives is synthetic and says so.
 //!
 //! The defaults were chosen by what independent linear decoders find (seeds 1, 2, 3; all synthetic). Counts
@@ -33,7 +33,7 @@ pub use settings::{Settings, Tissue};
 pub use task::{Path, Task, WORKSPACE_M};
 
 use super::{ReadOutcome, SampleSource};
-use crate::block::{BLOCK_FRAMES_MAX, Block, BlockHeader, Payload, StreamInfo, StreamKind};
+use crate::block::{BLOCK_FRAMES_MAX, Block, BlockHeader, Crossing, Payload, StreamInfo, StreamKind};
 use crate::error::Error;
 use crate::time::{SampleIndex, SampleRate};
 use broadband::Broadband;
@@ -140,6 +140,7 @@ struct Body {
 enum Signal {
     Broadband(Box<Broadband>),
     Counts { width_ms: u64 },
+    Crossings { width_ms: u64 },
 }
 
 impl Body {
@@ -160,6 +161,7 @@ impl Body {
                 (Signal::Broadband(Box::new(broadband)), Some(settings.profile.uv_per_count.value))
             }
             StreamKind::Counts => (Signal::Counts { width_ms: u64::from(settings.width_ms) }, None),
+            StreamKind::Crossings => (Signal::Crossings { width_ms: u64::from(settings.width_ms) }, None),
         };
         Ok(Body {
             info: StreamInfo {
@@ -182,8 +184,8 @@ impl Body {
         })
     }
 
-    /// Fills `block` with at most `frames_max` frames; `velocity` gives the intended one of a
-    /// millisecond as a fraction of full speed.
+    /// Fills `block` with at most `frames_max` frames, of crossings with no more than it surely has room for;
+    /// `velocity` gives the intended one of a millisecond as a fraction of full speed.
     fn read(
         &mut self,
         block: &mut Block,
@@ -191,7 +193,7 @@ impl Body {
         velocity: impl Fn(u64) -> [f64; 2],
     ) -> Result<(), Error> {
         let n_channels = self.info.n_channels();
-        let n_frames = (self.block_frames as u64).min(frames_max) as usize;
+        let mut n_frames = (self.block_frames as u64).min(frames_max) as usize;
         let room = BLOCK_FRAMES_MAX * n_channels;
         match (&mut self.signal, &mut block.payload) {
             (Signal::Broadband(broadband), Payload::Int16(out)) if out.len() == room => {
@@ -218,6 +220,28 @@ impl Body {
                         self.next_tick += 1;
                     }
                 }
+            }
+            (Signal::Crossings { width_ms }, Payload::Crossings(out))
+                if out.capacity() >= self.neurons.len() * *width_ms as usize =>
+            {
+                let a_frame_max = self.neurons.len() * *width_ms as usize;
+                out.clear();
+                let mut frame = 0;
+                while frame < n_frames && out.len() + a_frame_max <= out.capacity() {
+                    let begin = out.len();
+                    for _ in 0..*width_ms {
+                        self.intended.push(velocity(self.next_tick));
+                        self.population.tick(self.next_tick, &self.intended, |neuron, _| {
+                            let channel = self.neurons[neuron].electrode as u16;
+                            out.push(Crossing { frame: frame as u16, channel });
+                        });
+                        self.next_tick += 1;
+                    }
+                    // Each millisecond's are in order; the frame's are not.
+                    out[begin..].sort_unstable();
+                    frame += 1;
+                }
+                n_frames = frame;
             }
             _ => {
                 return Err(Error::usage("simulator", "a block of another payload or width")

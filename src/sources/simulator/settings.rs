@@ -4,7 +4,7 @@
 //! [`Settings::check`] let through can be built.
 
 use super::task::Task;
-use crate::block::{BLOCK_FRAMES_MAX, CHANNELS_MAX, StreamKind};
+use crate::block::{BLOCK_FRAMES_MAX, CHANNELS_MAX, EVENTS_MAX, StreamKind};
 use crate::device::{Profile, Signal};
 use crate::error::Error;
 
@@ -13,13 +13,13 @@ use crate::error::Error;
 pub struct Settings {
     /// The device: bits, microvolt per count and groups are taken from it.
     pub profile: Profile,
-    /// Broadband samples, or counts of spikes without synthesising broadband.
+    /// Broadband samples, or counts of spikes or spikes one by one without synthesising broadband.
     pub kind: StreamKind,
     /// Electrodes, one channel each.
     pub electrodes: usize,
     /// Frames a second of broadband.
     pub sample_rate_hz: f64,
-    /// Width of a frame of counts, in ms.
+    /// Width of a frame of counts or crossings, in ms.
     pub width_ms: u32,
     /// Frames of a block; `None` for about a millisecond.
     pub block_frames: Option<usize>,
@@ -130,6 +130,15 @@ impl Settings {
                     "a width whose rate is whole in mHz: 1, 2, 4, 5, 8, 10, 16, 20, 25, 32, 40, 50, 100",
                 ));
         }
+        let width_max_ms = EVENTS_MAX / (NEURONS_MAX * self.electrodes);
+        if self.kind == StreamKind::Crossings && self.width_ms as usize > width_max_ms {
+            return Err(Error::usage(place, format!("a width of {} ms", self.width_ms))
+                .field("width_ms")
+                .legal(format!(
+                    "at most {width_max_ms} ms for {} electrodes, whose spikes fit in a block",
+                    self.electrodes
+                )));
+        }
         if self.tissue.empty + self.tissue.double > 1.0 {
             return Err(Error::usage(place, "empty and double add to more than 1")
                 .field("empty")
@@ -148,11 +157,11 @@ impl Settings {
         Ok(())
     }
 
-    /// Frames a second of the stream: of broadband, or of counts.
+    /// Frames a second of the stream: of broadband, or of counts and crossings.
     pub fn frames_hz(&self) -> f64 {
         match self.kind {
             StreamKind::Broadband => self.sample_rate_hz,
-            StreamKind::Counts => 1e3 / f64::from(self.width_ms),
+            StreamKind::Counts | StreamKind::Crossings => 1e3 / f64::from(self.width_ms),
         }
     }
 
@@ -199,6 +208,10 @@ macro_rules! number {
     };
 }
 
+/// Neurons of an electrode, each with at most a spike a millisecond.
+pub(super) const NEURONS_MAX: usize = 2;
+/// One frame of a millisecond always fits.
+const _: () = assert!(NEURONS_MAX * CHANNELS_MAX <= EVENTS_MAX);
 /// Four hours: their kinematics at 1 kHz take 0.5 GB.
 const SECONDS_MAX: f64 = 14_400.0;
 /// A spike's trough is 0.2 ms wide: below this rate it falls between two frames.

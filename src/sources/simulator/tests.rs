@@ -43,6 +43,16 @@ fn samples(settings: &Settings, n_frames: usize) -> Vec<i32> {
         match &block.payload {
             Payload::Int16(values) => all.extend(values[..n].iter().map(|&v| i32::from(v))),
             Payload::Counts(values) => all.extend(values[..n].iter().map(|&v| i32::from(v))),
+            Payload::Crossings(events) => {
+                assert!(events.is_sorted());
+                let before = all.len();
+                all.resize(before + n, 0);
+                for event in events {
+                    all[before
+                        + usize::from(event.frame) * settings.electrodes
+                        + usize::from(event.channel)] += 1;
+                }
+            }
             Payload::Float32(_) => unreachable!("the simulator gives integers"),
         }
     }
@@ -68,11 +78,12 @@ proptest! {
 
     #[test]
     fn the_same_seed_gives_the_same_samples_in_any_blocks(
-        seed in any::<u64>(), n in 1usize..70, a in 1usize..=64, b in 1usize..=64, counts in any::<bool>()
+        seed in any::<u64>(), n in 1usize..70, a in 1usize..=64, b in 1usize..=64,
+        kind in prop::sample::select(vec![StreamKind::Broadband, StreamKind::Counts, StreamKind::Crossings]),
     ) {
         let mut settings = settings(n);
         settings.seed = seed;
-        settings.kind = if counts { StreamKind::Counts } else { StreamKind::Broadband };
+        settings.kind = kind;
         settings.block_frames = Some(a);
         let first = samples(&settings, 700);
         settings.block_frames = Some(b);
@@ -192,6 +203,47 @@ fn broadband_holds_the_spikes_that_counts_count() {
 }
 
 #[test]
+fn crossings_are_the_spikes_that_counts_count() {
+    for width_ms in [1, 5, 20] {
+        let mut counts = settings(200);
+        (counts.kind, counts.width_ms, counts.block_frames) = (StreamKind::Counts, width_ms, Some(7));
+        let crossings = Settings { kind: StreamKind::Crossings, ..counts.clone() };
+        let all = samples(&counts, 600);
+        assert!(all.iter().sum::<i32>() > 500, "spikes are among them");
+        assert!(all == samples(&crossings, 600), "frames of {width_ms} ms");
+    }
+}
+
+#[test]
+fn a_block_without_room_for_all_crossings_is_shorter() {
+    let mut busy = settings(50);
+    (busy.kind, busy.block_frames, busy.tissue.rate_hz) = (StreamKind::Crossings, Some(64), 100.0);
+    let mut simulator = Simulator::new(&busy).expect("legal");
+    let n_neurons = simulator.neurons().len();
+    let (mut wide, mut narrow) = (simulator.new_block(), Block::crossings(3 * n_neurons));
+    let mut again = simulator.clone();
+    let (mut whole, mut parts) = (Vec::new(), Vec::new());
+    let take = |simulator: &mut Simulator, block: &mut Block, all: &mut Vec<(u64, u16)>| {
+        simulator.read(block).expect("room for a frame");
+        let Payload::Crossings(events) = &block.payload else { panic!("crossings") };
+        all.extend(
+            events.iter().map(|event| (block.header.first_sample.0 + u64::from(event.frame), event.channel)),
+        );
+        block.header.n_frames
+    };
+    assert_eq!(take(&mut simulator, &mut wide, &mut whole), 64);
+    let mut frames = 0;
+    while frames < 64 {
+        let n_frames = take(&mut again, &mut narrow, &mut parts);
+        assert!((3..64).contains(&n_frames), "{n_frames} frames");
+        frames += n_frames;
+    }
+    parts.retain(|&(frame, _)| frame < 64);
+    assert_eq!(parts, whole, "none is left out");
+    assert!(again.read(&mut Block::crossings(n_neurons - 1)).is_err(), "no room for a frame");
+}
+
+#[test]
 fn regression_of_counts_on_velocity_finds_the_preferred_directions() {
     let address = "sim:neuralink-n1,electrodes=60,kind=counts,width_ms=20,seconds=600,seed=5,modulation=0.8";
     let settings = Settings::parse(address).expect("legal");
@@ -272,7 +324,7 @@ fn a_recording_ends_where_it_said_and_tells_what_it_is() {
 
 #[test]
 fn reading_takes_no_memory() {
-    for kind in [StreamKind::Broadband, StreamKind::Counts] {
+    for kind in [StreamKind::Broadband, StreamKind::Counts, StreamKind::Crossings] {
         let mut settings = settings(100);
         settings.kind = kind;
         settings.tissue.rate_hz = 60.0;
