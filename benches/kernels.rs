@@ -6,7 +6,9 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use efference::block::{BLOCK_FRAMES_MAX, Payload, TILE_CHANNELS, Tile, n_tiles};
 use efference::detect::health::{HealthRule, Looks, TileHealth};
 use efference::detect::power::add_squares;
-use efference::detect::{Crossed, CrossingDetector, NoiseEstimator, NoiseRule, RunningNoise};
+use efference::detect::{
+    Crossed, CrossingDetector, DetectorKind, NoiseEstimator, NoiseRule, Operator, RunningNoise,
+};
 use efference::filter::design::{butterworth_band_pass, notch};
 use efference::filter::{
     Blanker, CommonAverage, FilterBank, LaneBlanker, RegressionReference, RegressionWeights, Section,
@@ -108,6 +110,18 @@ fn kernels(criterion: &mut Criterion) {
                     for (tile, counts) in tiles.iter().zip(&mut counts) {
                         detector.process(black_box(tile), counts, Some(&mut crossed));
                         black_box(&crossed);
+                    }
+                });
+            });
+        }
+    }
+    for kind in [DetectorKind::Absolute, DetectorKind::Neo] {
+        for level in Level::all() {
+            let mut operator = Operator::new(kind, n_tiles, level);
+            group.bench_function(BenchmarkId::new(format!("operator/{}", kind.name()), level.name()), |b| {
+                b.iter(|| {
+                    for tile in &tiles {
+                        black_box(operator.process(black_box(tile)));
                     }
                 });
             });

@@ -46,6 +46,7 @@ pub mod live;
 
 pub mod model;
 pub mod score;
+pub mod spectrum;
 pub mod train;
 
 pub mod hybrid;

@@ -6,8 +6,9 @@ mod program;
 use program::run;
 use std::path::{Path, PathBuf};
 
-/// From broadband to intents, and the values that travel: same in, same out, wherever and whenever.
-const PURE: [&str; 8] = ["filter", "detect", "binning", "decode", "intents", "pipeline", "block", "time"];
+/// From broadband to intents, the values that travel, and spectra: same in, same out, wherever and whenever.
+const PURE: [&str; 9] =
+    ["filter", "detect", "binning", "decode", "intents", "pipeline", "block", "time", "spectrum"];
 /// Words by which code reaches a clock, a file, a socket, a thread, the terminal or a lock.
 const IMPURE: [&str; 17] = [
     "Instant",

@@ -355,6 +355,25 @@ fn an_output_that_cannot_be_written() {
     }
 }
 
+#[test]
+fn a_spectrum_of_what_has_none() {
+    let desk = Desk::new();
+    let inspect = |recording: &'static str, more: &'static [&'static str]| {
+        [&["inspect", recording, "--spectrum"], more].concat()
+    };
+    let counts = "sim:blackrock-utah,electrodes=16,kind=counts,seconds=3";
+    desk.refuse(&inspect(counts, &[]), INPUT, &["field `kind`", "counted already", "broadband"]);
+    let short = "sim:blackrock-utah,electrodes=16,seconds=0.005";
+    desk.refuse(&inspect(short, &[]), INPUT, &["field `length`: 150 frames", "256 frames or more"]);
+    let good = "sim:blackrock-utah,electrodes=16,seconds=3";
+    desk.refuse(&inspect(good, &["--channels", "9..17"]), USAGE, &["`--channels`", "within 0..16"]);
+    for seconds in ["0", "-1", "NaN", "1e9"] {
+        let args = [&inspect(good, &["--seconds"])[..], &[seconds]].concat();
+        desk.refuse(&args, USAGE, &["`--seconds`", "above 0, to 86400"]);
+    }
+    desk.refuse(&inspect(good, &["--plot", "a.jpg"]), USAGE, &["a.jpg", ".png or .svg"]);
+}
+
 /// A bad place is found before the work: here, before a recording that isn't even there.
 #[test]
 fn an_output_is_refused_before_the_work() {
@@ -364,6 +383,7 @@ fn an_output_is_refused_before_the_work() {
     desk.refuse(&["detect", "absent.i16", "--out", &out], OUTPUT, &["no/model"]);
     let plot = desk.path("no/a.png");
     desk.refuse(&["replay", "absent.mat", "--model", &out, "--plot", &plot], OUTPUT, &["no/a.png"]);
+    desk.refuse(&["inspect", "absent.mat", "--spectrum", "--plot", &plot], OUTPUT, &["no/a.png"]);
 }
 
 /// An interrupt in the middle of a live replay leaves what was there and nothing else.

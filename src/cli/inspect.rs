@@ -1,21 +1,32 @@
-//! `efference inspect`: what a recording holds, as a table for people or one JSON object for scripts.
+//! `efference inspect`: what a recording holds, and on request its spectrum, as tables for people or one JSON
+//! object for scripts.
 
 use crate::cli::source::SourceArgs;
+use crate::cli::spectrum::{self, SpectrumArgs};
 use crate::cli::{say, say_json};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Table, Width};
 use efference::Error;
 use efference::recording::About;
 
-/// Say what a recording holds: kind, channels, rate, length, units, gaps, kinematics, what is missing.
+/// Say what a recording holds: kind, channels, rate, length, units, gaps, what is missing; or its spectrum.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   efference inspect m1_reaching.mat
   efference inspect --json neuralink-n1/
-  efference inspect session.mat --mapping session.toml")]
+  efference inspect session.mat --mapping session.toml
+  efference inspect sim:neuralink-n1,seconds=10 --spectrum --plot spectrum.png
+  efference inspect neuralink-n1/ --spectrum --channels 0..32 --json
+
+--spectrum computes Welch's power spectral density of each channel (Hann window of a second, half overlapping) and
+from it the mains' lines, the noise floor, and the power in the bands of physiology. Flags: `flat` (no sample
+differs), `clipped?` (samples pile up at an end of their range), `noisy` (under its spikes, 3 times the noise of the
+median channel or more), `mains` (50 or 60 Hz, or two of their harmonics, stand higher than chance would have it).")]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     source: SourceArgs,
+    #[command(flatten)]
+    spectrum: SpectrumArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -23,6 +34,9 @@ pub(crate) struct InspectArgs {
 
 /// Opens the recording and prints what it holds.
 pub(crate) fn run(args: &InspectArgs) -> Result<(), Error> {
+    if args.spectrum.spectrum {
+        return spectrum::run(&args.source, &args.spectrum, args.json);
+    }
     let about = args.source.open()?.about;
     match args.json {
         true => say_json(&about),

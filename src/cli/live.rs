@@ -169,7 +169,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
 
 /// A simulator that nobody gave a length goes on for as long as the run.
 fn source_of(args: &RunArgs) -> Result<SourceArgs, Error> {
-    if args.seconds.is_some_and(|seconds| !(seconds > 0.0)) {
+    if args.seconds.is_some_and(|seconds| seconds.is_nan() || seconds <= 0.0) {
         return Err(Error::usage("--seconds", "it is not above 0").legal("a time above 0 s"));
     }
     let mut recording = args.source.clone();

@@ -14,6 +14,7 @@ mod progress;
 mod replay;
 mod run;
 mod source;
+mod spectrum;
 mod table;
 mod train;
 

@@ -36,6 +36,12 @@ pub(crate) fn score(score: &Score, title: &str) -> Table {
     table
 }
 
+/// A measured number: the three digits that matter.
+pub(crate) fn figure(value: f64) -> String {
+    let magnitude = if value == 0.0 { 2 } else { value.abs().log10().floor() as i32 };
+    format!("{value:.*}", (2 - magnitude).clamp(0, 6) as usize)
+}
+
 /// A line above, one below the header, one at the end.
 const STYLE: TableStyle = TableStyle::new().top_border(LINE).header_separator(LINE).bottom_border(LINE);
 const LINE: LineStyle = LineStyle::none().fill('─').junction('─');

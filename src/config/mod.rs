@@ -86,6 +86,14 @@ impl Config {
         in_range(place, "front_end.ring_guard_ms", self.front_end.ring_guard_ms, 0.0, 100.0)?;
         let adapt = self.front_end.adapt_seconds;
         if adapt != 0.0 {
+            if self.front_end.detector == DetectorKind::Neo {
+                return Err(Error::usage(
+                    place,
+                    format!("{adapt}, of energies, which no running noise is known of"),
+                )
+                .field("front_end.adapt_seconds")
+                .legal("0 where front_end.detector is neo"));
+            }
             let (low, high) = (adaptive::TIME_CONSTANT_S_MIN, adaptive::TIME_CONSTANT_S_MAX);
             in_range(place, "front_end.adapt_seconds", adapt, low, high)
                 .map_err(|e| e.hint("0: thresholds stay"))?;

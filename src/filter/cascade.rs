@@ -179,6 +179,7 @@ dispatch! {
 /// `S` sections over the frames of a tile, `G` groups of lanes at once. All that is done to a frame stands in one
 /// loop over the lanes: loops of their own are unrolled before they can become vectors.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "lanes are numbers in all arrays at once")]
 fn kernel<const S: usize, const FORMS: u32, const G: usize, const INPUT: u32>(pass: &mut Pass<'_>) {
     let coefficients: [Coefficients; S] = *pass.coefficients.first_chunk().expect("matched by length");
     let (gain, n_frames, at) = (pass.gain, pass.rows.len(), pass.first_section);

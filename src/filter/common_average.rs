@@ -70,10 +70,8 @@ impl CommonAverage {
     }
 
     fn count(&mut self, channel: usize) {
-        if self.group > 0 {
-            let group = channel / self.group;
-            let members = self.members(group);
-            let n = self.weights[members].iter().map(|&weight| weight as u32).sum();
+        if let Some(group) = channel.checked_div(self.group) {
+            let n = self.weights[self.members(group)].iter().map(|&weight| weight as u32).sum();
             self.n_active[group] = if n > 1 { n } else { 0 };
         }
     }

@@ -194,8 +194,8 @@ fn reference_some<const L: usize, const F: usize>(
     let x = *frames;
     let mut heard = x;
     for frame in &mut heard {
-        for l in 0..TILE_CHANNELS {
-            frame[l] = f32::from_bits(frame[l].to_bits() & masks.heard[l]);
+        for (x, heard) in frame.iter_mut().zip(&masks.heard) {
+            *x = f32::from_bits(x.to_bits() & heard);
         }
     }
     for first in (0..TILE_CHANNELS).step_by(L) {

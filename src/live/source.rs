@@ -57,7 +57,7 @@ impl Pacer {
         let last_frame = plan.seconds.map_or(u64::MAX, |seconds| (seconds * plan.rate_hz).round() as u64);
         // The first block is filled before the clock of the stream starts.
         let mut start: Option<HostTime> = None;
-        let stop = loop {
+        loop {
             if plan.stopped() {
                 break Stop::Asked;
             }
@@ -90,8 +90,7 @@ impl Pacer {
             if end >= last_frame {
                 break Stop::Seconds;
             }
-        };
-        stop
+        }
     }
 }
 

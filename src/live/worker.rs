@@ -93,10 +93,8 @@ impl Worker {
                 spent[stage as usize] += now.since(mark);
                 mark = now;
             }
-            Event::Fault { channel, at, fault } => {
-                if faults.len() < FAULTS_TOLD_MAX {
-                    faults.push((at.0 as f64 / plan.rate_hz, channel, fault));
-                }
+            Event::Fault { channel, at, fault } if faults.len() < FAULTS_TOLD_MAX => {
+                faults.push((at.0 as f64 / plan.rate_hz, channel, fault));
             }
             Event::Bin(bin) => match (&mut *parts, &mut decoder) {
                 (Some(parts), _) => {

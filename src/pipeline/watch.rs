@@ -205,12 +205,12 @@ impl Watch {
             return;
         }
         let masked = tile.masked();
-        for lane in 0..TILE_CHANNELS {
+        for (lane, threshold) in thresholds.iter_mut().enumerate() {
             let share = match &tile.noise {
                 Some(noise) => noise.noise(lane) / tile.noise_at_start[lane],
                 None => 1.0,
             };
-            thresholds[lane] = match masked >> lane & 1 {
+            *threshold = match masked >> lane & 1 {
                 0 => tile.thresholds[lane] * share,
                 _ => f32::NEG_INFINITY,
             };

@@ -1,8 +1,9 @@
-"""What efference writes, read by others: JSON, safetensors, and its decoders' formulas in NumPy.
+"""What efference writes, read by others: JSON, safetensors, its decoders' formulas in NumPy, its spectra in SciPy.
 
 In: the path of the program. Synthetic recordings are written by SciPy, a model of every kind is trained and
 replayed on them, and the intents are computed again from the counts and the weights file alone.
-Guarantees, if it ends with 0: every intent equals NumPy's to 1e-5 of its size.
+Guarantees, if it ends with 0: every intent equals NumPy's to 1e-5 of its size, and every density of a spectrum
+SciPy's to 1e-4 of its own.
 """
 
 import json
@@ -14,12 +15,14 @@ import tomllib
 
 import numpy as np
 import scipy.io
+import scipy.signal
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
 PROGRAM = sys.argv[1]
 SEED = 20261122
 TOLERANCE = 1e-5
+SPECTRUM_TOLERANCE = 1e-4
 MOVEMENT = ["wiener", "kalman", "velocity-kalman", "blend"]
 CLASSES = ["lda", "logistic"]
 TRIAL_MS, WINDOW_MS = 600, slice(350, 550)
@@ -28,6 +31,7 @@ TRIAL_MS, WINDOW_MS = 600, slice(350, 550)
 def run(*arguments):
     done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
     assert done.returncode == 0, f"{arguments}: {done.stderr}"
+    return done.stdout
 
 
 def moving(rng, folder, n_channels=40, n_bins=3000):
@@ -124,6 +128,32 @@ def check(decoder, path, counts, folder):
     assert_equal(np.array([line["probability"] for line in lines]), probability, f"{decoder}, probability")
 
 
+def check_spectrum(rng, folder, rate, n_channels=6, seconds=4.3, uv_per_count=0.25):
+    """A slow potential, white noise and hum, as flat int16; its spectrum against scipy.signal.welch."""
+    n_frames = int(rate * seconds)
+    hum = np.sin(2 * np.pi * 50 * np.arange(n_frames) / rate)
+    drift = np.cumsum(rng.normal(scale=4, size=(n_frames, n_channels)), 0)
+    signal = drift + rng.normal(scale=40, size=(n_frames, n_channels)) + 60 * hum[:, None]
+    counts = np.clip(np.rint(signal), -32768, 32767).astype("<i2")
+    path = folder / f"spectrum{int(rate)}.i16"
+    counts.tofile(path)
+    sidecar = {"sampling_rate": rate, "channels": n_channels, "dtype": "int16", "uV_per_bit": uv_per_count, "synthetic": True}
+    path.with_suffix(".json").write_text(json.dumps(sidecar))
+    said = json.loads(run("inspect", path, "--spectrum", "--channels", "1..5", "--json"))["spectrum"]
+    n = said["segment_frames"]
+    hz, expected = scipy.signal.welch(counts[:, 1:5].astype(float) * uv_per_count, rate, "hann", n, axis=0)
+    assert [channel["channel"] for channel in said["channels"]] == [1, 2, 3, 4]
+    assert np.allclose(np.arange(said["bins"]) * said["resolution_hz"], hz)
+    found = np.array([channel["density"] for channel in said["channels"]]).T
+    # What the mean's subtraction leaves at 0 Hz is rounding where the density beside it isn't.
+    worst = np.max(np.abs(found - expected)[1:] / expected[1:])
+    assert found.shape == expected.shape and worst < SPECTRUM_TOLERANCE, f"spectrum: {worst:.1e}"
+    assert all(channel["mains"]["fundamental_hz"] == 50 for channel in said["channels"])
+    amplitudes = np.array([channel["mains"]["rms"] for channel in said["channels"]])
+    assert np.allclose(amplitudes, 60 * uv_per_count / np.sqrt(2), rtol=0.05), amplitudes
+    print(f"spectrum at {rate} Hz, segments of {n}: {expected.size} densities, largest difference {worst:.1e} (synthetic)")
+
+
 def main():
     print(f"seed {SEED}")
     rng = np.random.default_rng(SEED)
@@ -133,6 +163,8 @@ def main():
             path, counts = make(rng, folder)
             for decoder in kinds:
                 check(decoder, path, counts, folder)
+        for rate in [2000.0, 19531.0, 30000.0]:
+            check_spectrum(rng, folder, rate)
     print("interop: all equal")
 
 

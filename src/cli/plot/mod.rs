@@ -1,9 +1,10 @@
-//! Pictures: what was decoded beside what was true, as PNG or SVG.
+//! Pictures: what was decoded beside what was true, and spectra, as PNG or SVG.
 
 mod classes;
 mod cursor;
 mod live;
 mod movement;
+mod spectrum;
 
 pub(crate) use cursor::CursorPicture;
 pub(crate) use movement::{Path2d, Trace};
@@ -13,6 +14,7 @@ use efference::Error;
 use efference::live::Report;
 use efference::model::{Model, OutputAbout};
 use efference::sinks::PendingFile;
+use efference::spectrum::{Across, Spectrum};
 use efference::train::Targets;
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -84,6 +86,17 @@ pub(crate) fn live(into: PendingFile, source: &str, report: &Report) -> Result<P
 /// Draws a session at the cursor. The picture is yet to be finished.
 pub(crate) fn cursor(into: PendingFile, picture: &CursorPicture) -> Result<PendingFile, Error> {
     draw(into, cursor::HEIGHT, |area| picture.paint(area), |area| picture.paint(area))
+}
+
+/// Draws a spectrum. The picture is yet to be finished.
+pub(crate) fn spectrum(
+    into: PendingFile,
+    title: &str,
+    spectrum: &Spectrum,
+    across: &Across,
+) -> Result<PendingFile, Error> {
+    let picture = spectrum::SpectrumPicture::new(title, spectrum, across);
+    draw(into, picture.height(), |area| picture.paint(area), |area| picture.paint(area))
 }
 
 /// Draws a picture `height` pixels high with whichever of the two (the same painter twice) the path's ending

@@ -222,7 +222,10 @@ where
 }
 
 /// A line of many segments, drawn one by one: as one thick path, its sharp turns would be left out.
-fn segments(points: &[(f64, f64)], colour: RGBColor) -> impl Iterator<Item = PathElement<(f64, f64)>> + '_ {
+pub(super) fn segments(
+    points: &[(f64, f64)],
+    colour: RGBColor,
+) -> impl Iterator<Item = PathElement<(f64, f64)>> + '_ {
     points.windows(2).map(move |ends| PathElement::new(ends.to_vec(), colour.stroke_width(2)))
 }
 
