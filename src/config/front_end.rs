@@ -38,7 +38,8 @@ pub struct FrontEndConfig {
     pub reference: Reference,
     /// Channels of a reference group; 0 for no reference.
     pub car_group: usize,
-    /// Ridge of a linear regression reference, as a share of the mean variance of a group's channels.
+    /// Ridge of a linear regression reference, as a share of the mean variance of a group's channels. More of it (1)
+    /// spares neurons that many channels hear, and leaves more of what is shared.
     #[serde(skip_serializing_if = "is_lrr_ridge")]
     pub lrr_ridge: f64,
     /// Lower edge of the spike band, Hz.

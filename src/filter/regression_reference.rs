@@ -167,7 +167,8 @@ dispatch! {
     ) = reference_frames::<L, F>;
 }
 
-/// `F` frames at once, so that a weight is read once for all of them.
+/// `F` frames at once, so that a weight is read once for all of them. Plain loops: a closure inside would be compiled
+/// for the baseline.
 #[inline(always)]
 fn reference_frames<const L: usize, const F: usize>(
     frames: &mut [[f32; TILE_CHANNELS]],
@@ -175,8 +176,12 @@ fn reference_frames<const L: usize, const F: usize>(
     masks: &Masks,
 ) {
     let (groups, rest) = frames.as_chunks_mut::<F>();
-    groups.iter_mut().for_each(|frames| reference_some::<L, F>(frames, rows, masks));
-    rest.iter_mut().for_each(|frame| reference_some::<L, 1>(std::array::from_mut(frame), rows, masks));
+    for frames in groups {
+        reference_some::<L, F>(frames, rows, masks);
+    }
+    for frame in rest {
+        reference_some::<L, 1>(std::array::from_mut(frame), rows, masks);
+    }
 }
 
 /// `x − Σ w·x` of `L` lanes by `F` frames at a time; `L` divides the number of rows.
@@ -198,18 +203,18 @@ fn reference_some<const L: usize, const F: usize>(
         let mut sums = [[0.0f32; L]; F];
         for (k, row) in rows.iter().enumerate() {
             let weights: &[f32; L] = row[first..].first_chunk().expect("L divides a tile");
-            for (sums, heard) in sums.iter_mut().zip(&heard) {
+            for f in 0..F {
                 // The rest of a division by a power of two costs nothing; a check of the index would.
-                let x = heard[(block + k) % TILE_CHANNELS];
+                let x = heard[f][(block + k) % TILE_CHANNELS];
                 for l in 0..L {
-                    sums[l] += weights[l] * x;
+                    sums[f][l] += weights[l] * x;
                 }
             }
         }
-        for ((frame, x), sums) in frames.iter_mut().zip(&x).zip(&sums) {
+        for f in 0..F {
             for l in 0..L {
-                let left = x[first + l] - sums[l];
-                frame[first + l] = f32::from_bits(left.to_bits() & masks.kept[first + l]);
+                let left = x[f][first + l] - sums[f][l];
+                frames[f][first + l] = f32::from_bits(left.to_bits() & masks.kept[first + l]);
             }
         }
     }
