@@ -30,7 +30,8 @@
 //! the first at order 2 and of 40 % at order 4 follows 1 to 2.5 ms later, and crosses the threshold again if
 //! the spike was large. A share of 0.3 therefore silences order 2, while order 4 asks for 0.5.
 
-use crate::block::{BLOCK_FRAMES_MAX, TILE_CHANNELS, Tile, n_tiles};
+use super::crossed::Crossed;
+use crate::block::{TILE_CHANNELS, Tile, n_tiles};
 use crate::simd::{Level, dispatch};
 
 /// Crossings of all channels of a stream.
@@ -144,8 +145,7 @@ impl CrossingDetector {
         mut crossed: Option<&mut Crossed>,
     ) {
         if let Some(crossed) = &mut crossed {
-            crossed.n_frames = tile.n_frames;
-            crossed.frames[..tile.n_frames].fill(0);
+            crossed.clear(tile.n_frames);
         }
         let Some(last) = tile.frames().last() else { return };
         let state = &mut self.tiles[tile.index];
@@ -181,40 +181,6 @@ impl CrossingDetector {
             *tile = TileState { thresholds: tile.thresholds, ..TileState::never() };
         }
         self.guarded.fill(GuardState::never());
-    }
-}
-
-/// Which lanes of one tile crossed in which of its frames.
-#[derive(Clone, Debug)]
-pub struct Crossed {
-    frames: [u64; BLOCK_FRAMES_MAX],
-    n_frames: usize,
-}
-
-impl Crossed {
-    /// No frames yet.
-    pub fn new() -> Self {
-        Crossed { frames: [0; BLOCK_FRAMES_MAX], n_frames: 0 }
-    }
-
-    /// One mask per frame of the tile: bit `l` is set where lane `l` crossed.
-    pub fn masks(&self) -> &[u64] {
-        &self.frames[..self.n_frames]
-    }
-
-    /// Every crossing as `(frame, lane)`, by frame, then by lane.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        self.masks().iter().enumerate().flat_map(|(frame, &mask)| {
-            let after = |rest: &u64| Some(rest & (rest - 1)).filter(|rest| *rest != 0);
-            let from = Some(mask).filter(|mask| *mask != 0);
-            std::iter::successors(from, after).map(move |rest| (frame, rest.trailing_zeros() as usize))
-        })
-    }
-}
-
-impl Default for Crossed {
-    fn default() -> Self {
-        Crossed::new()
     }
 }
 
@@ -314,7 +280,7 @@ fn detect<const GUARD: bool>(work: Work<'_>) {
 
 #[inline(always)]
 fn detect_listed<const GUARD: bool>(work: Work<'_>, crossed: &mut Crossed) {
-    for_groups::<GUARD>(work, |frame, lanes| crossed.frames[frame] |= lanes);
+    for_groups::<GUARD>(work, |frame, lanes| crossed.add(frame, lanes));
 }
 
 /// The lanes over the frames of a tile, group by group; `report` gets the lanes that crossed in a frame. Conditions
@@ -457,6 +423,7 @@ const _: () = assert!(LANES <= 32 && TILE_CHANNELS.is_multiple_of(LANES) && TILE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::BLOCK_FRAMES_MAX;
     use proptest::prelude::*;
     use proptest::test_runner::RngSeed;
 

@@ -7,6 +7,7 @@
 //! Every kernel gives the same bits however the stream is cut into blocks.
 
 pub mod adaptive;
+mod crossed;
 pub mod crossings;
 pub mod health;
 pub mod noise;
@@ -15,7 +16,8 @@ pub mod power;
 pub mod stride;
 
 pub use adaptive::RunningNoise;
-pub use crossings::{Crossed, CrossingDetector};
+pub use crossed::Crossed;
+pub use crossings::CrossingDetector;
 pub use health::{Fault, TileHealth};
 pub use noise::{NoiseEstimator, NoiseRule};
 pub use operator::{DetectorKind, Operator};
