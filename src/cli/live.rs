@@ -51,6 +51,9 @@ pub(crate) struct RunArgs {
     /// Threads, rings and waiting in TOML: the table [live]
     #[arg(long, value_name = "FILE.toml")]
     live: Option<PathBuf>,
+    /// How threads wait for the next block
+    #[arg(long, value_enum, default_value = "balanced")]
+    wait: Wait,
     /// Threads that share the channels [default: as many as they are worth]
     #[arg(long)]
     shards: Option<usize>,
@@ -69,6 +72,17 @@ pub(crate) struct RunArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// How threads wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Wait {
+    /// Look for some 30 µs, then sleep until woken
+    Balanced,
+    /// Sleep through the first part of a block, look without pause through the rest: for few channels
+    LowLatency,
+    /// Sleep at once
+    Gentle,
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -188,6 +202,11 @@ fn live_config(args: &RunArgs) -> Result<LiveConfig, Error> {
             let text = std::fs::read_to_string(path).map_err(|error| Error::unreadable(path, &error))?;
             LiveConfig::parse(&text, &path.display().to_string())?
         }
+    };
+    live = match args.wait {
+        Wait::Balanced => live,
+        Wait::LowLatency => live.low_latency(),
+        Wait::Gentle => live.gentle(),
     };
     live.shards = args.shards.unwrap_or(live.shards);
     live.realtime |= args.realtime;

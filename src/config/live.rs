@@ -18,6 +18,9 @@ pub struct LiveConfig {
     pub yields: u32,
     /// Whether it then sleeps until it is woken.
     pub park: bool,
+    /// Sleep for this share of a block's length after it came, before looking for the next: what is left is spent
+    /// looking, so that the block is met awake and the core is not burnt in between.
+    pub nap_share: f64,
     /// How long before a block is due the source stops sleeping and looks at the clock, µs.
     pub pace_spin_us: f64,
     /// Cores of the shards, in turn, then of source and decoder; empty leaves it to the system.
@@ -38,6 +41,7 @@ impl Default for LiveConfig {
             spins: 2_000,
             yields: 16,
             park: true,
+            nap_share: 0.0,
             pace_spin_us: 150.0,
             cores: Vec::new(),
             realtime: false,
@@ -69,6 +73,19 @@ impl LiveConfig {
         Ok(config)
     }
 
+    /// For few channels on cores that have time: threads sleep through the first part of a block and look without
+    /// pause through the rest.
+    pub fn low_latency(mut self) -> Self {
+        (self.nap_share, self.spins, self.yields) = (0.6, 200_000, 0);
+        self
+    }
+
+    /// For machines that have other things to do, or a battery: threads sleep whenever nothing is there.
+    pub fn gentle(mut self) -> Self {
+        (self.nap_share, self.spins, self.yields, self.park) = (0.0, 0, 0, true);
+        self
+    }
+
     /// Refuses values out of range.
     ///
     /// # Errors
@@ -79,6 +96,7 @@ impl LiveConfig {
         in_range(place, "live.ring_blocks", self.ring_blocks as f64, least as f64, RING_BLOCKS_MAX as f64)?;
         in_range(place, "live.spins", f64::from(self.spins), 0.0, 1e9)?;
         in_range(place, "live.yields", f64::from(self.yields), 0.0, 1e6)?;
+        in_range(place, "live.nap_share", self.nap_share, 0.0, 0.95)?;
         in_range(place, "live.pace_spin_us", self.pace_spin_us, 0.0, 1e6)?;
         in_range(place, "live.hold_ms", self.hold_ms, 1.0, 10_000.0)?;
         in_range(place, "live.time_every", f64::from(self.time_every), 1.0, 1e6)

@@ -10,6 +10,7 @@ use super::source::Arrival;
 use crate::detect::Fault;
 use crate::pipeline::{Event, Shard, Stage};
 use crate::rings::{Reader, Waited, Writer};
+use std::time::Duration;
 
 /// A shard with the rings on both sides of it.
 pub(crate) struct Worker {
@@ -32,6 +33,8 @@ pub(crate) struct Worker {
     pub(crate) stages: [Meter; 2],
     /// Blocks that took longer to process than they last.
     pub(crate) slow_blocks: u64,
+    last_arrival: HostTime,
+    last_length_ns: f64,
     /// When, in seconds of the stream, which channel, what.
     pub(crate) faults: Vec<(f64, usize, Option<Fault>)>,
 }
@@ -58,6 +61,8 @@ impl Worker {
             through: Meter::new(),
             stages: [Meter::new(), Meter::new()],
             slow_blocks: 0,
+            last_arrival: HostTime::default(),
+            last_length_ns: 0.0,
             faults: Vec::with_capacity(FAULTS_TOLD_MAX),
         }
     }
@@ -70,9 +75,19 @@ impl Worker {
     pub(crate) fn run(&mut self, plan: &Plan<'_>, mut decoder: Option<&mut DecoderThread>) {
         while self.blocks.wait(&plan.wait) != Waited::Closed {
             while self.step(plan, decoder.as_deref_mut()) {}
+            self.nap(plan);
         }
         self.blocks_overwritten = self.blocks.overwritten();
         self.parts = None;
+    }
+
+    /// Sleeps through the part of a block's length in which none can come.
+    fn nap(&self, plan: &Plan<'_>) {
+        let until = self.last_arrival.ns + (plan.live.nap_share * self.last_length_ns) as u64;
+        let left = until.saturating_sub(plan.clock.now().ns);
+        if plan.live.nap_share > 0.0 && left > 0 && self.blocks.lag() == 0 {
+            std::thread::sleep(Duration::from_nanos(left));
+        }
     }
 
     /// Takes one block, if one is there.
@@ -116,6 +131,7 @@ impl Worker {
         self.worked.record(done.since(taken), done);
         self.through.record(done.since(arrived_at), done);
         let length_ns = f64::from(n_frames) / plan.rate_hz * 1e9;
+        (self.last_arrival, self.last_length_ns) = (arrived_at, length_ns);
         self.slow_blocks += u64::from(done.since(taken) as f64 > length_ns);
         self.blocks_done += 1;
         true
