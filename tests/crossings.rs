@@ -241,7 +241,7 @@ proptest! {
         let fate = |frame: usize| match () {
             () if gaps.iter().any(|&(from, n)| (from..from + n).contains(&frame)) => Fate::Lost,
             // 219 frames of 7.3 ms are 30 bins; any edge is one of 1 or 20 ms bins.
-            () if starts.contains(&(frame / 20)) && frame % 20 == 0 && width_ms != 7.3 => Fate::StartsSegment,
+            () if starts.contains(&(frame / 20)) && frame.is_multiple_of(20) && width_ms != 7.3 => Fate::StartsSegment,
             () => Fate::Comes,
         };
         let counts = rig.run(StreamKind::Counts, &[BLOCK_FRAMES_MAX], fate);
@@ -324,11 +324,11 @@ fn unknown_channels_say_nothing_in_either_form() {
             bin.received_frames = u32::from(index % 9 != 4);
             bin.starts_segment = index == 0 || index == 30;
             for channel in 0..n_channels {
-                if random() % 4 == 0 {
+                if random().is_multiple_of(4) {
                     bin.features[channel] = (1 + random() % 3) as f32;
                     bin.touched.iter_mut().for_each(|touched| touched.insert(channel));
                 }
-                if random() % 10 == 0 && index % 3 == 0 {
+                if random().is_multiple_of(10) && index % 3 == 0 {
                     bin.unknown[channel / 64] |= 1 << (channel % 64);
                 }
             }
@@ -355,6 +355,34 @@ fn a_crossing_of_no_frame_of_the_block_is_not_passed_over() {
         crossings.push(Crossing { frame: 5, channel: 0 });
     }
     rig.pipeline(StreamKind::Crossings).process(&block, |_| ());
+}
+
+/// On threads, as `run` does: nothing is lost, and bins come.
+#[test]
+fn crossings_of_50_000_electrodes_run_live() {
+    use efference::live::{self, Setup};
+    use std::sync::atomic::AtomicBool;
+    let address = "sim:paradromics-50k,kind=crossings,seconds=0.3";
+    let recording = recording::open(address, None).expect("a legal address");
+    let config = recording.settle(Config::default(), "test").expect("legal");
+    let (stop, freeze) = (AtomicBool::new(false), AtomicBool::new(false));
+    // Rings that hold all of it: however late a thread is, it loses nothing.
+    let live = efference::config::LiveConfig { ring_blocks: 300, ..Default::default() };
+    let setup = Setup {
+        config: &config,
+        calibration: &Calibration::default(),
+        decoder: Some(decoder(50_000, 2, NormaliserKind::Sqrt, 1)),
+        live: &live,
+        level: Level::widest(),
+        seconds: None,
+        stop: &stop,
+        freeze: &freeze,
+        drill: None,
+        around: |_, work| work(),
+    };
+    let report = live::run(setup, recording.source, Vec::new()).expect("it runs");
+    assert!(report.balanced, "every frame is accounted for");
+    assert_eq!((report.frames_in, report.frames_lost, report.bins, report.intents), (300, 0, 15, 15));
 }
 
 /// The simulator's crossings train the model that its counts train, but for the channel map.

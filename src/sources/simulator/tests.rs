@@ -223,7 +223,7 @@ fn a_block_without_room_for_all_crossings_is_shorter() {
     let (mut wide, mut narrow) = (simulator.new_block(), Block::crossings(3 * n_neurons));
     let mut again = simulator.clone();
     let (mut whole, mut parts) = (Vec::new(), Vec::new());
-    let mut take = |simulator: &mut Simulator, block: &mut Block, all: &mut Vec<(u64, u16)>| {
+    let take = |simulator: &mut Simulator, block: &mut Block, all: &mut Vec<(u64, u16)>| {
         simulator.read(block).expect("room for a frame");
         let Payload::Crossings(events) = &block.payload else { panic!("crossings") };
         all.extend(
