@@ -3,6 +3,6 @@
 A new group is a new module, and a line in GROUPS.
 """
 
-from . import demo, detectors, replay
+from . import demo, detectors, replay, sparse
 
-GROUPS = {"replay": replay.figures, "demo": demo.figures, "detectors": detectors.figures}
+GROUPS = {"replay": replay.figures, "demo": demo.figures, "detectors": detectors.figures, "sparse": sparse.figures}
