@@ -1,4 +1,4 @@
-//! Time per sample of the simulator: broadband of a whole device on one core, and counts.
+//! Time per sample of the simulator: broadband of a whole device on one core, counts, and crossings.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use efference::block::StreamKind;
@@ -14,6 +14,7 @@ fn simulator(c: &mut Criterion) {
         ("paradromics-50k", StreamKind::Broadband),
         ("neuralink-n1", StreamKind::Counts),
         ("paradromics-50k", StreamKind::Counts),
+        ("paradromics-50k", StreamKind::Crossings),
     ] {
         let mut settings = Settings::new(Profile::named(profile).expect("a shipped profile"));
         settings.kind = kind;

@@ -3,11 +3,12 @@
 A new group is a new module, and a line in GROUPS.
 """
 
-from . import demo, detectors, frontend, replay
+from . import demo, detectors, frontend, replay, sparse
 
 GROUPS = {
     "replay": replay.figures,
     "demo": demo.figures,
     "detectors": detectors.figures,
     "frontend": frontend.figures,
+    "sparse": sparse.figures,
 }

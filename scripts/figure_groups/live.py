@@ -8,8 +8,8 @@ SECONDS = 60
 FRONT_END = "[front_end]\ncar_group = 64\nlow_cut_hz = 300\nhigh_cut_hz = 6000\n[bins]\nwidth_ms = 20\n"
 # Name, simulator, seconds of it and words to train on; the decoder has to run, not to be a good one.
 STREAMS = {
-    "1024": ("sim:neuralink-n1@30000", 20, ("--decoder", "kalman")),
-    "50k": ("sim:paradromics-50k", 8, ("--decoder", "wiener", "--lags", "3")),
+    "1024": ("sim:neuralink-n1@30000", 20, ("--decoder", "kalman"), ("--wait", "low-latency")),
+    "50k": ("sim:paradromics-50k", 8, ("--decoder", "wiener", "--lags", "3"), ()),
 }
 # Where the report of `run --json` says it: the keys down to the number.
 KEYS = {
@@ -55,12 +55,12 @@ def live(lab):
 
 def run(lab, name):
     """Its command, what it reported, the load, and why it was skipped, if it was."""
-    source, seconds, decoder = STREAMS[name]
+    source, seconds, decoder, waiting = STREAMS[name]
     settings, model = lab.scratch / "live.toml", lab.scratch / f"live-{name}"
     settings.write_text(FRONT_END)
     bins = f"0..{seconds * 50}"
     train = ("train", f"{source},seconds={seconds}", "--config", settings, *decoder, "--bins", bins, "--out", model)
-    words = ("run", "--source", source, "--model", model, "--seconds", SECONDS)
+    words = ("run", "--source", source, "--model", model, "--seconds", SECONDS, "--realtime", *waiting)
     command = f"{lab.shown(*train)} && {lab.shown(*words)}"
     try:
         lab.command("run")

@@ -221,37 +221,55 @@ dispatch! {
 /// Adds each row's product with the features to its sum; rows that don't hear are passed by.
 #[inline(always)]
 fn add_dots(rows: &[f32], hears: &[bool], features: &[f32], sums: &mut [f64]) {
-    for ((row, hears), sum) in rows.chunks_exact(features.len()).zip(hears).zip(sums) {
-        if *hears {
-            *sum += f64::from(dot(row, features));
+    let n = features.len();
+    let mut pending: [usize; TOGETHER] = [0; TOGETHER];
+    let mut n_pending = 0;
+    for (row, _) in hears.iter().enumerate().take(sums.len()).filter(|(_, hears)| **hears) {
+        pending[n_pending] = row;
+        n_pending += 1;
+        if n_pending == TOGETHER {
+            let dots = dots(pending.map(|row| &rows[row * n..(row + 1) * n]), features);
+            pending.iter().zip(dots).for_each(|(&row, dot)| sums[row] += f64::from(dot));
+            n_pending = 0;
         }
+    }
+    for &row in &pending[..n_pending] {
+        sums[row] += f64::from(dots([&rows[row * n..(row + 1) * n]], features)[0]);
     }
 }
 
-/// Σ a·b in [`LANES`] running sums, added up pairwise: the order depends on the length alone.
+/// Σ a·b for some rows a at once, in [`LANES`] running sums each, added up pairwise: the order depends on the length
+/// alone. Rows at once spare loads of b.
 #[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0f32; LANES];
-    let (a, a_rest) = a.as_chunks::<LANES>();
-    let (b, b_rest) = b.as_chunks::<LANES>();
-    for (a, b) in a.iter().zip(b) {
+fn dots<const R: usize>(rows: [&[f32]; R], b: &[f32]) -> [f32; R] {
+    let mut sums = [[0.0f32; LANES]; R];
+    let (whole, rest) = b.as_chunks::<LANES>();
+    for (k, b) in whole.iter().enumerate() {
+        let rows: [&[f32; LANES]; R] = rows.map(|row| &row.as_chunks::<LANES>().0[k]);
         for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
+            for r in 0..R {
+                sums[r][lane] += rows[r][lane] * b[lane];
+            }
         }
     }
-    for (lane, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
-        sums[lane] += a * b;
-    }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            sums[lane] += sums[lane + width];
+    let at = whole.len() * LANES;
+    for (sums, row) in sums.iter_mut().zip(rows) {
+        for (lane, (a, b)) in row[at..].iter().zip(rest).enumerate() {
+            sums[lane] += a * b;
         }
-        width /= 2;
+        let mut width = LANES / 2;
+        while width > 0 {
+            for lane in 0..width {
+                sums[lane] += sums[lane + width];
+            }
+            width /= 2;
+        }
     }
-    sums[0]
+    sums.map(|sums| sums[0])
 }
 
+/// Rows whose products are taken at once.
+const TOGETHER: usize = 4;
 /// Running sums of a product; one AVX-512 register.
 const LANES: usize = 16;
 
@@ -332,7 +350,7 @@ mod tests {
             let (a, b): (Vec<f32>, Vec<f32>) = values.into_iter().unzip();
             let exact: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
             let size: f64 = a.iter().zip(&b).map(|(a, b)| (f64::from(*a) * f64::from(*b)).abs()).sum();
-            prop_assert!((f64::from(dot(&a, &b)) - exact).abs() <= 1e-6 * (1.0 + size));
+            prop_assert!((f64::from(dots([&a], &b)[0]) - exact).abs() <= 1e-6 * (1.0 + size));
         }
     }
 }
