@@ -362,12 +362,12 @@ fn a_crossing_of_no_frame_of_the_block_is_not_passed_over() {
 fn crossings_of_50_000_electrodes_run_live() {
     use efference::live::{self, Setup};
     use std::sync::atomic::AtomicBool;
-    let address = "sim:paradromics-50k,kind=crossings,seconds=0.3";
+    let address = "sim:paradromics-50k,kind=crossings,seconds=0.06";
     let recording = recording::open(address, None).expect("a legal address");
     let config = recording.settle(Config::default(), "test").expect("legal");
     let (stop, freeze) = (AtomicBool::new(false), AtomicBool::new(false));
     // Rings that hold all of it: however late a thread is, it loses nothing.
-    let live = efference::config::LiveConfig { ring_blocks: 300, ..Default::default() };
+    let live = efference::config::LiveConfig { ring_blocks: 64, ..Default::default() };
     let setup = Setup {
         config: &config,
         calibration: &Calibration::default(),
@@ -382,7 +382,7 @@ fn crossings_of_50_000_electrodes_run_live() {
     };
     let report = live::run(setup, recording.source, Vec::new()).expect("it runs");
     assert!(report.balanced, "every frame is accounted for");
-    assert_eq!((report.frames_in, report.frames_lost, report.bins, report.intents), (300, 0, 15, 15));
+    assert_eq!((report.frames_in, report.frames_lost, report.bins, report.intents), (60, 0, 3, 3));
 }
 
 /// The simulator's crossings train the model that its counts train, but for the channel map.

@@ -126,27 +126,33 @@ fn live_says_what_replay_says_with_any_number_of_shards() {
     let rig = Rig::new("sim:neuralink-n1,electrodes=200,seconds=2,seed=3,dead=0.05");
     let replayed = rig.replayed();
     assert!(replayed.len() >= 99, "{} intents in two seconds", replayed.len());
-    let mut compared = 0;
+    let (mut compared, mut runs) = (0, 0);
     for shards in [1, 2, 3] {
-        let (report, heard) = rig.run(&patient(shards), None);
-        assert!(report.balanced, "{report:?}");
-        assert_eq!(report.shards.len(), shards);
-        assert_eq!(report.allocations, None, "the caller counts");
-        assert!(report.intent_latency.n > 0 && report.block_latency.max_us > 0.0);
-        // On a machine that is busy enough, frames may be lost in spite of the long ring; then it is counted.
-        if report.frames_lost == 0 && report.deliveries_overwritten == 0 {
-            let acted: Vec<Intent> = heard
-                .iter()
-                .filter_map(|delivery| match delivery {
-                    Delivery::Act(intent) => Some(*intent),
-                    _ => None,
-                })
-                .collect();
-            assert_eq!(acted, replayed, "{shards} shards");
-            compared += 1;
+        // A machine may be so busy that frames are lost in spite of the long ring; then it is counted, and tried again.
+        for _ in 0..5 {
+            runs += 1;
+            let (report, heard) = rig.run(&patient(shards), None);
+            assert!(report.balanced, "{report:?}");
+            assert_eq!(report.shards.len(), shards);
+            assert!(report.intent_latency.n > 0 && report.block_latency.max_us > 0.0);
+            let lost = report.frames_lost + report.deliveries_overwritten + report.parts_overwritten;
+            if lost == 0 && report.held_intents == 0 {
+                let acted: Vec<Intent> = heard
+                    .iter()
+                    .filter_map(|delivery| match delivery {
+                        Delivery::Act(intent) => Some(*intent),
+                        _ => None,
+                    })
+                    .collect();
+                assert_eq!(acted, replayed, "{shards} shards");
+                assert_eq!(heard.last(), Some(&Delivery::Silence), "nothing moves on after the end");
+                compared += 1;
+                break;
+            }
         }
     }
-    println!("{compared} of 3 runs lost nothing and were compared");
+    println!("{compared} runs of {runs} lost nothing and were compared");
+    assert!(compared > 0, "no run of {runs} lost nothing");
     assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), 0, "the threads of a stream take no memory");
 }
 
@@ -175,7 +181,8 @@ fn a_shard_that_stalls_loses_the_oldest_and_says_so() {
         })
         .collect();
     assert!(bins.is_sorted_by(|a, b| a < b), "bins come in their order");
-    assert!(matches!(heard.last(), Some(Delivery::Act(_))), "it goes on as before");
+    assert!(report.intents + report.lost_bins >= 99, "{} and {} of 100", report.intents, report.lost_bins);
+    assert!(report.stages.iter().all(|(_, latency)| latency.p50_us <= latency.max_us));
 }
 
 #[test]
@@ -188,8 +195,11 @@ fn a_slow_sink_gets_the_newest_and_delays_nobody() {
     assert_eq!(report.delivered + report.deliveries_overwritten, report.intents);
     let late: Vec<&str> = report.late.iter().map(|late| late.stage.as_str()).collect();
     assert!(late.contains(&"sinks"), "{late:?}");
-    let Some(Delivery::Act(last) | Delivery::Hold(last)) = heard.last() else { panic!("intents came") };
-    assert!(last.bin >= 2_990, "the newest comes through: {}", last.bin);
+    let last = heard.iter().rev().find_map(|delivery| match delivery {
+        Delivery::Act(intent) | Delivery::Hold(intent) => Some(intent.bin),
+        Delivery::Silence => None,
+    });
+    assert!(last >= Some(2_990), "the newest comes through: {last:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::cli::source::SourceArgs;
 use crate::cli::train::SettingsArgs;
 use crate::cli::{plot, progress, say, say_json, table};
 use efference::config::LiveConfig;
+use efference::intents::IntentLine;
 use efference::live::{self, Delivery, Drill, Latency, Report, Setup, Sink, Stop};
 use efference::model::Model;
 use efference::simd::Level;
@@ -36,7 +37,7 @@ pub(crate) struct RunArgs {
     /// The model folder, as `train` writes it
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
-    /// Stop after so much of the stream [default: its end; a simulator goes on until Ctrl-C]
+    /// Stop after so much of the stream [default: its end; a simulator goes on until Ctrl-C, for four hours at most]
     #[arg(long)]
     seconds: Option<f64>,
     /// Write intents here, a line of JSON each
@@ -165,7 +166,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
         None => None,
         Some(picture) => Some(plot::live(picture, &place, &report)?),
     };
-    if let Some(out) = written.lock().expect("the sinks' thread is over").take() {
+    if let (Some(out), 0) = (written.lock().expect("the sinks' thread is over").take(), report.failed_sinks) {
         out.finish()?;
     }
     if let Some(picture) = picture {
@@ -177,6 +178,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
     }
     match report.stop {
         Stop::Source(error) => Err(error),
+        _ if report.failed_sinks > 0 => {
+            let place = args.out.as_deref().map_or(String::new(), |path| path.display().to_string());
+            Err(Error::output(place, "intents could not be written; the report's notes say why"))
+        }
         _ => Ok(()),
     }
 }
@@ -262,17 +267,22 @@ impl Sink for IntentLines {
             Delivery::Silence => return Ok(()),
         };
         let line = intent.line(&self.recording, self.synthetic, self.rate.seconds(intent.at), &self.classes);
-        let mut line = serde_json::to_value(line).expect("plain values");
-        if held {
-            line["held"] = true.into();
-        }
-        let mut line = serde_json::to_vec(&line).expect("plain values");
+        let mut line = serde_json::to_vec(&HeldLine { line, held }).expect("plain values");
         line.push(b'\n');
         match self.file.lock().expect("nobody else writes").as_mut() {
             Some(file) => file.write(&line),
             None => Ok(()),
         }
     }
+}
+
+/// An intent as `replay` writes it, and whether it was held.
+#[derive(serde::Serialize)]
+struct HeldLine<'a> {
+    #[serde(flatten)]
+    line: IntentLine<'a>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
 }
 
 fn text(report: &Report, source: &str) -> String {
@@ -287,8 +297,8 @@ fn text(report: &Report, source: &str) -> String {
         report.blocks_in, report.blocks_out, report.frames_in, report.frames_lost, report.samples_lost
     ));
     lines.push(format!(
-        "bins {}, incomplete {}; intents {}, held {}",
-        report.bins, report.incomplete_bins, report.intents, report.held_intents
+        "bins {}, incomplete {}, lost {}; intents {}, held {}",
+        report.bins, report.incomplete_bins, report.lost_bins, report.intents, report.held_intents
     ));
     let mut times = table::of(&["µs", "n", "p50", "p99", "p99.9", "max"]);
     let mut row = |name: &str, latency: &Latency| {

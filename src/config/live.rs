@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct LiveConfig {
     /// Threads that the channels are shared out to; 0 for one a core, if there are channels for so many.
     pub shards: usize,
-    /// Blocks that the ring before the shards holds. When a shard is so far behind, the oldest are overwritten.
+    /// Blocks that the ring before the shards holds; at least two more than there are shards, whatever is said here. When a shard is so far behind, the oldest are overwritten.
     pub ring_blocks: usize,
     /// How long a thread that waits looks without pause, in turns of some ten nanoseconds.
     pub spins: u32,
@@ -92,8 +92,15 @@ impl LiveConfig {
     /// Naming the first key with what is legal.
     pub fn check(&self, place: &str) -> Result<(), Error> {
         in_range(place, "live.shards", self.shards as f64, 0.0, SHARDS_MAX as f64)?;
-        let least = SHARDS_MAX.min(self.shards.max(1)) + 2;
-        in_range(place, "live.ring_blocks", self.ring_blocks as f64, least as f64, RING_BLOCKS_MAX as f64)?;
+        in_range(place, "live.ring_blocks", self.ring_blocks as f64, 3.0, RING_BLOCKS_MAX as f64)?;
+        for &core in &self.cores {
+            in_range(place, "live.cores", core as f64, 0.0, CORE_MAX as f64)?;
+        }
+        if self.realtime && !self.park && self.yields == 0 {
+            return Err(Error::usage(place, "threads of real-time priority that never let go of their core")
+                .field("live.realtime")
+                .legal("park = true, or yields above 0"));
+        }
         in_range(place, "live.spins", f64::from(self.spins), 0.0, 1e9)?;
         in_range(place, "live.yields", f64::from(self.yields), 0.0, 1e6)?;
         in_range(place, "live.nap_share", self.nap_share, 0.0, 0.95)?;
@@ -103,6 +110,8 @@ impl LiveConfig {
     }
 }
 
+/// The highest number of a core that systems know how to name.
+const CORE_MAX: usize = 1_023;
 /// Threads that share the channels, at most.
 pub const SHARDS_MAX: usize = 32;
 /// Blocks of a ring, at most: 50,000 channels × 64 frames × 64 blocks of 16 bits are 400 MB.

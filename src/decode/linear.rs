@@ -81,6 +81,9 @@ pub struct LinearDecoder {
     filled: usize,
     state: Vec<f64>,
     next_state: Vec<f64>,
+    /// What bins before the present one give to the next state.
+    older: Vec<f64>,
+    is_prepared: bool,
     said: Vec<f64>,
     level: Level,
 }
@@ -94,6 +97,8 @@ impl LinearDecoder {
             filled: 0,
             state: vec![0.0; weights.n_states],
             next_state: vec![0.0; weights.n_states],
+            older: vec![0.0; weights.n_states],
+            is_prepared: false,
             said: vec![0.0; weights.offset.len()],
             hears: weights
                 .readout
@@ -108,6 +113,7 @@ impl LinearDecoder {
 
     /// Forgets history and state.
     pub fn reset(&mut self) {
+        self.is_prepared = false;
         self.filled = 0;
         self.state.fill(0.0);
     }
@@ -122,16 +128,36 @@ impl LinearDecoder {
 
     /// Advances by the bin that was pushed last. Bins before the first count as their means.
     pub fn step(&mut self) -> Action {
+        if !std::mem::take(&mut self.is_prepared) {
+            self.add_older(self.newest, self.filled);
+        }
+        self.next_state.copy_from_slice(&self.older);
+        let features = &self.history[self.newest * self.weights.n_features..][..self.weights.n_features];
+        add_products(self.level, &self.weights.readout, &self.hears, features, &mut self.next_state);
+        self.carry_on()
+    }
+
+    /// Does what the next [`LinearDecoder::step`] can do without the bin that is to come: the bins before it. Changes no
+    /// result, but how soon it is there.
+    pub fn prepare(&mut self) {
+        if !self.is_prepared {
+            let lags = self.weights.lags;
+            self.add_older((self.newest + 1) % lags, (self.filled + 1).min(lags));
+            self.is_prepared = true;
+        }
+    }
+
+    /// Σₗ Wₗ·x(t−l) over the lags from 1 on, where bin t stands or will stand in slot `newest`.
+    fn add_older(&mut self, newest: usize, filled: usize) {
         let Weights { lags, n_features, n_states, ref readout, .. } = self.weights;
-        self.next_state.fill(0.0);
-        for lag in 0..self.filled {
-            let slot = (self.newest + lags - lag) % lags;
+        self.older.fill(0.0);
+        for lag in 1..filled {
+            let slot = (newest + lags - lag) % lags;
             let features = &self.history[slot * n_features..][..n_features];
             let rows = &readout[lag * n_states * n_features..];
             let hears = &self.hears[lag * n_states..];
-            add_products(self.level, rows, hears, features, &mut self.next_state);
+            add_products(self.level, rows, hears, features, &mut self.older);
         }
-        self.carry_on()
     }
 
     /// Advances by a bin whose Σₗ Wₗ·x(t−l) was summed elsewhere: `inputs` writes it, one sum a state.

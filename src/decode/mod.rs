@@ -69,6 +69,13 @@ impl Decoder {
         intent(self.linear.step())
     }
 
+    /// Does what the next [`Decoder::decode`] can do without its bin, while there is time. Changes no result.
+    pub fn prepare(&mut self) {
+        if self.sparse.is_none() {
+            self.linear.prepare();
+        }
+    }
+
     /// Forgets all bins.
     pub fn reset(&mut self) {
         self.linear.reset();

@@ -203,6 +203,12 @@ impl FilterBank {
         self.run(Input::Rows, tile, &mut found.lowest, &mut found.squares);
     }
 
+    /// Takes a tile's next frame for what was before it, as at the start of a settled stream: where a reference has gained
+    /// or lost an electrode, its mean steps, and the step is no signal.
+    pub(crate) fn resettle(&mut self, tile: usize) {
+        self.tiles[tile].started = false;
+    }
+
     /// Back to rest, as after [`FilterBank::new`].
     pub fn reset(&mut self) {
         self.tiles.fill(TileState::AT_REST);

@@ -89,6 +89,17 @@ impl CommonAverage {
         }
     }
 
+    /// The tiles into which the group of a channel reaches: those whose samples step where it gains or loses a member.
+    pub(crate) fn tiles_of_group(&self, channel: usize) -> Range<usize> {
+        match channel.checked_div(self.group) {
+            None => 0..0,
+            Some(group) => {
+                let members = self.members(group);
+                members.start / TILE_CHANNELS..members.end.div_ceil(TILE_CHANNELS)
+            }
+        }
+    }
+
     /// The lanes of a tile that count in means, a bit each.
     ///
     /// # Panics

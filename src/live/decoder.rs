@@ -2,13 +2,13 @@
 
 use super::Plan;
 use super::clock::HostTime;
-use super::delivery::Delivery;
+use super::delivery::{Delivery, Slot};
 use super::drill::{DrillStage, Pending};
 use super::meter::Meter;
 use crate::binning::Bin;
 use crate::config::Features;
 use crate::intents::Intent;
-use crate::pipeline::{Event, Joint, Stage};
+use crate::pipeline::{Event, GAP_BINS_MAX, Joint, Stage};
 use crate::rings::{Reader, Waited, Writer};
 
 /// A shard's part of a bin, on its way to the decoder.
@@ -17,24 +17,33 @@ pub(crate) struct Part {
     bin: Bin,
     /// When the block came that closed it.
     arrived_at: HostTime,
+    /// When the bin's last frame was due.
+    due_at: HostTime,
+    /// When the shard had it.
+    published_at: HostTime,
 }
 
 impl Part {
     pub(crate) fn new(features: Features, n_channels: usize) -> Self {
-        Part { bin: Bin::new(features, n_channels), arrived_at: HostTime::default() }
+        Part {
+            bin: Bin::new(features, n_channels),
+            arrived_at: HostTime::default(),
+            due_at: HostTime::default(),
+            published_at: HostTime::default(),
+        }
     }
 
     /// Copies a bin in, without taking memory.
-    pub(crate) fn fill(&mut self, bin: &Bin, arrived_at: HostTime) {
+    pub(crate) fn fill(&mut self, bin: &Bin, arrived_at: HostTime, due_at: HostTime, published_at: HostTime) {
         self.bin.copy_from(bin);
-        self.arrived_at = arrived_at;
+        (self.arrived_at, self.due_at, self.published_at) = (arrived_at, due_at, published_at);
     }
 }
 
 /// Joins and decodes, on its own thread or on that of the only shard.
 pub(crate) struct DecoderThread {
     joint: Joint,
-    deliveries: Option<Writer<Delivery>>,
+    deliveries: Option<Writer<Slot>>,
     drill: Pending,
     /// One a shard.
     ahead: Vec<Ahead>,
@@ -44,6 +53,10 @@ pub(crate) struct DecoderThread {
     pub(crate) incomplete_bins: u64,
     /// Intents that came too late or of which nothing was known: the cursor held.
     pub(crate) held_intents: u64,
+    /// Of those, how many were late.
+    pub(crate) late_intents: u64,
+    /// Bins of which no part came through: the decoder was told.
+    pub(crate) lost_bins: u64,
     pub(crate) parts_overwritten: u64,
     /// From the first part to the last.
     pub(crate) joining: Meter,
@@ -54,7 +67,7 @@ pub(crate) struct DecoderThread {
 
 impl DecoderThread {
     /// `parts` has one of each shard.
-    pub(crate) fn new(joint: Joint, parts: Vec<Part>, deliveries: Writer<Delivery>, plan: &Plan<'_>) -> Self {
+    pub(crate) fn new(joint: Joint, parts: Vec<Part>, deliveries: Writer<Slot>, plan: &Plan<'_>) -> Self {
         DecoderThread {
             joint,
             deliveries: Some(deliveries),
@@ -64,6 +77,8 @@ impl DecoderThread {
             intents: 0,
             incomplete_bins: 0,
             held_intents: 0,
+            late_intents: 0,
+            lost_bins: 0,
             parts_overwritten: 0,
             joining: Meter::new(),
             decoding: Meter::new(),
@@ -77,9 +92,15 @@ impl DecoderThread {
     }
 
     /// Decodes a bin of the only shard.
-    pub(crate) fn decode_whole(&mut self, bin: &Bin, arrived_at: HostTime, plan: &Plan<'_>) {
+    pub(crate) fn decode_whole(
+        &mut self,
+        bin: &Bin,
+        arrived_at: HostTime,
+        due_at: HostTime,
+        plan: &Plan<'_>,
+    ) {
         self.joint.place(0, bin);
-        self.finish(arrived_at, plan);
+        self.finish(arrived_at, due_at, plan);
     }
 
     /// Joins and decodes until every shard's ring is closed and empty.
@@ -88,8 +109,8 @@ impl DecoderThread {
         let mut open = 0;
         loop {
             let (mut placed, mut closed) = (0, 0);
-            let mut first = None;
-            let mut arrived_at = HostTime::default();
+            let (mut first, mut last) = (HostTime { ns: u64::MAX }, HostTime::default());
+            let (mut arrived_at, mut due_at) = (HostTime::default(), HostTime::default());
             for (shard, reader) in parts.iter_mut().enumerate() {
                 let Ahead { is_waiting, part } = &mut self.ahead[shard];
                 if !*is_waiting {
@@ -100,29 +121,38 @@ impl DecoderThread {
                     *is_waiting = false;
                     self.joint.place(shard, &part.bin);
                     arrived_at = arrived_at.max(part.arrived_at);
-                    first.get_or_insert_with(|| plan.clock.now());
+                    due_at = part.due_at;
+                    (first, last) = (first.min(part.published_at), last.max(part.published_at));
                     placed += 1;
                 }
             }
-            if let Some(first) = first {
-                let now = plan.clock.now();
-                self.joining.record(now.since(first), now);
+            if placed > 0 {
+                self.joining.record(last.since(first), last);
                 self.incomplete_bins += u64::from(placed < parts.len());
-                self.finish(arrived_at, plan);
-            } else if closed == parts.len() {
+                self.finish(arrived_at, due_at, plan);
+            } else if closed == parts.len() || plan.has_failed() {
                 break;
             }
             // Where the stream went on after a long gap, all parts are ahead.
             let waiting = || self.ahead.iter().filter(|ahead| ahead.is_waiting);
-            open = match waiting().map(|ahead| ahead.part.bin.index).min() {
+            let next = match waiting().map(|ahead| ahead.part.bin.index).min() {
                 Some(next) if waiting().count() + closed == parts.len() => next,
                 _ => open + 1,
             };
+            // Bins of which no part is left: the decoder is told, unless it starts afresh anyway.
+            let missing = open + 1..next;
+            let starts_afresh =
+                waiting().any(|ahead| ahead.part.bin.index == next && ahead.part.bin.starts_segment);
+            self.lost_bins += missing.end.saturating_sub(missing.start);
+            if !starts_afresh && next - open <= GAP_BINS_MAX {
+                missing.for_each(|bin| self.joint.lose(bin));
+            }
+            open = next;
         }
         self.parts_overwritten = parts.iter().map(Reader::overwritten).sum();
     }
 
-    fn finish(&mut self, arrived_at: HostTime, plan: &Plan<'_>) {
+    fn finish(&mut self, arrived_at: HostTime, due_at: HostTime, plan: &Plan<'_>) {
         let began = plan.clock.now();
         self.drill.hold(&plan.clock, began);
         let (mut decoded, mut is_known, mut intent): (_, _, Option<Intent>) = (began, true, None);
@@ -141,13 +171,18 @@ impl DecoderThread {
         let latency_ns = decoded.since(arrived_at);
         self.through.record(latency_ns, decoded);
         self.intents += 1;
-        let holds = !is_known || latency_ns > plan.hold_ns;
+        let is_late = decoded.since(due_at) > plan.hold_ns;
+        let holds = !is_known || is_late;
         self.held_intents += u64::from(holds);
+        self.late_intents += u64::from(is_late);
         if let Some(deliveries) = &mut self.deliveries {
             let mut slot = deliveries.claim();
-            *slot = if holds { Delivery::Hold(intent) } else { Delivery::Act(intent) };
+            slot.delivery = if holds { Delivery::Hold(intent) } else { Delivery::Act(intent) };
+            slot.due_at = due_at;
             slot.publish();
         }
+        // The intent is out; now there is time.
+        self.joint.prepare();
     }
 }
 
@@ -162,12 +197,12 @@ fn take(reader: &mut Reader<Part>, into: &mut Part, open: u64, plan: &Plan<'_>) 
     loop {
         if let Some(part) = reader.next() {
             if part.bin.index >= open {
-                into.fill(&part.bin, part.arrived_at);
+                into.fill(&part.bin, part.arrived_at, part.due_at, part.published_at);
                 return true;
             }
             continue;
         }
-        if reader.wait(&plan.wait) == Waited::Closed {
+        if reader.wait(&plan.wait) == Waited::Closed || plan.has_failed() {
             return false;
         }
     }

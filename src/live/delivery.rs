@@ -1,6 +1,7 @@
 //! Intents on their way to whoever acts on them, and the thread that hands them over.
 
 use super::Plan;
+use super::clock::HostTime;
 use super::drill::{DrillStage, Pending};
 use super::meter::Meter;
 use crate::error::Error;
@@ -16,8 +17,16 @@ pub enum Delivery {
     Act(Intent),
     /// It came too late, or nothing of its bin was received: hold still.
     Hold(Intent),
-    /// Nothing came for a while: hold still until something does.
+    /// Nothing came for a while, or nothing will: hold still until something does.
     Silence,
+}
+
+/// A delivery on its way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Slot {
+    pub(crate) delivery: Delivery,
+    /// When the last frame of its bin was due.
+    pub(crate) due_at: HostTime,
 }
 
 impl Default for Delivery {
@@ -30,8 +39,8 @@ impl Default for Delivery {
 
 /// Where intents go: a pointer, a file, a socket.
 pub trait Sink: Send {
-    /// Takes the next one. It may take its time: what it can't keep up with is passed over and counted, the newest
-    /// comes next.
+    /// Takes the next one. It may take its time: what is overwritten meanwhile is counted, and what has grown old
+    /// comes as a hold. The last one of a run is [`Delivery::Silence`].
     ///
     /// # Errors
     /// If nothing can be delivered any more; the run goes on without this sink, and the report says so.
@@ -41,10 +50,12 @@ pub trait Sink: Send {
 /// Hands intents to the sinks.
 pub(crate) struct SinkThread {
     sinks: Vec<Box<dyn Sink>>,
-    deliveries: Option<Reader<Delivery>>,
+    deliveries: Option<Reader<Slot>>,
     drill: Pending,
     pub(crate) delivered: u64,
     pub(crate) overwritten: u64,
+    /// Intents that were fresh when decoded and old when handed over.
+    pub(crate) stale: u64,
     /// How often nothing came for longer than an intent may live.
     pub(crate) silences: u64,
     pub(crate) delivering: Meter,
@@ -52,11 +63,7 @@ pub(crate) struct SinkThread {
 }
 
 impl SinkThread {
-    pub(crate) fn new(
-        sinks: Vec<Box<dyn Sink>>,
-        mut readers: Vec<Reader<Delivery>>,
-        plan: &Plan<'_>,
-    ) -> Self {
+    pub(crate) fn new(sinks: Vec<Box<dyn Sink>>, mut readers: Vec<Reader<Slot>>, plan: &Plan<'_>) -> Self {
         SinkThread {
             deliveries: readers.pop().filter(|_| !sinks.is_empty()),
             failures: Vec::with_capacity(sinks.len()),
@@ -64,6 +71,7 @@ impl SinkThread {
             drill: Pending::of(plan.drill, DrillStage::Sinks),
             delivered: 0,
             overwritten: 0,
+            stale: 0,
             silences: 0,
             delivering: Meter::new(),
         }
@@ -79,7 +87,7 @@ impl SinkThread {
         loop {
             let waited = deliveries.wait(&wait);
             let now = plan.clock.now();
-            if waited == Waited::Closed {
+            if waited == Waited::Closed || plan.has_failed() {
                 break;
             }
             if waited == Waited::TimedOut && !is_silent && now.since(last) > plan.hold_ns {
@@ -88,14 +96,24 @@ impl SinkThread {
                 self.hand(&Delivery::Silence);
             }
             self.drill.hold(&plan.clock, now);
-            while let Some(delivery) = deliveries.next() {
+            while let Some(slot) = deliveries.next() {
                 let began = plan.clock.now();
+                // What has grown old on the way is not acted on any more.
+                let delivery = match slot.delivery {
+                    Delivery::Act(intent) if began.since(slot.due_at) > plan.hold_ns => {
+                        self.stale += 1;
+                        Delivery::Hold(intent)
+                    }
+                    other => other,
+                };
                 self.hand(&delivery);
                 (last, is_silent) = (plan.clock.now(), false);
                 self.delivering.record(last.since(began), last);
                 self.delivered += 1;
             }
         }
+        // Whatever ends a run, nothing moves on after it.
+        self.hand(&Delivery::Silence);
         self.overwritten = deliveries.overwritten();
     }
 

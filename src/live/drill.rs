@@ -50,6 +50,18 @@ impl FromStr for Drill {
     }
 }
 
+/// Refuses a drill of what isn't there.
+pub(crate) fn check(drill: Option<Drill>, n_shards: usize, has_sinks: bool) -> Result<(), Error> {
+    let missing = match drill.map(|drill| drill.stage) {
+        Some(DrillStage::Shard(shard)) if shard >= n_shards => format!("shard{shard}"),
+        Some(DrillStage::Sinks) if !has_sinks => "sinks".to_string(),
+        _ => return Ok(()),
+    };
+    let sinks = if has_sinks { ", sinks" } else { "" };
+    Err(Error::usage("--drill", format!("this run has no stage `{missing}`"))
+        .legal(format!("shard0 to shard{}, decoder{sinks}", n_shards - 1)))
+}
+
 /// A drill of one stage that is yet to come.
 pub(crate) struct Pending(Option<Drill>);
 

@@ -14,8 +14,9 @@ pub(crate) fn pin(core: usize) -> Option<String> {
         .then(|| format!("the system keeps no thread on core {core}"))
 }
 
-/// Asks for real-time priority for the calling thread; a sentence if the system refuses.
-pub(crate) fn ask_for_realtime() -> Option<String> {
+/// Asks for real-time priority for the calling thread, at `below` the highest of a run; a sentence if the system
+/// refuses.
+pub(crate) fn ask_for_realtime(below: u8) -> Option<String> {
     #[cfg(unix)]
     let granted = {
         use thread_priority::unix::{
@@ -23,7 +24,8 @@ pub(crate) fn ask_for_realtime() -> Option<String> {
             thread_native_id,
         };
         let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
-        let priority = thread_priority::ThreadPriorityValue::try_from(PRIORITY).expect("within 0 to 99");
+        let priority =
+            thread_priority::ThreadPriorityValue::try_from(PRIORITY - below).expect("within 0 to 99");
         let priority = thread_priority::ThreadPriority::Crossplatform(priority);
         set_thread_priority_and_policy(thread_native_id(), priority, policy)
             .map_err(|error| format!("{error:?}"))
@@ -68,7 +70,7 @@ pub(crate) fn resident_mib() -> Option<f64> {
 /// CPU time of the whole machine, between two moments.
 pub(crate) struct Usage {
     clock: Clock,
-    busy: Vec<f64>,
+    idle: Vec<f64>,
 }
 
 /// What was used between two moments.
@@ -79,30 +81,30 @@ pub(crate) struct Used {
 
 impl Usage {
     pub(crate) fn begin() -> Self {
-        Usage { clock: Clock::start(), busy: busy_seconds() }
+        Usage { clock: Clock::start(), idle: idle_seconds() }
     }
 
     pub(crate) fn end(self) -> Used {
         let seconds = self.clock.now().ns as f64 * 1e-9;
         let share = |(core, (before, after)): (usize, (&f64, f64))| CoreUse {
             core,
-            busy_share: (after - before) / seconds.max(1e-9),
+            busy_share: (1.0 - (after - before) / seconds.max(1e-9)).clamp(0.0, 1.0),
         };
-        let cores = self.busy.iter().zip(busy_seconds()).enumerate().map(share).collect();
+        let cores = self.idle.iter().zip(idle_seconds()).enumerate().map(share).collect();
         Used { seconds, cores }
     }
 }
 
-/// Seconds that each core was busy with anything since the machine started.
-fn busy_seconds() -> Vec<f64> {
+/// Seconds that each core was idle since the machine started. What it was busy with is counted by ticks, between which
+/// short work goes unseen; idling is timed.
+fn idle_seconds() -> Vec<f64> {
     #[cfg(target_os = "linux")]
     {
         use procfs::CurrentSI;
-        let busy = |cpu: &procfs::CpuTime| {
-            let ticks = cpu.user + cpu.nice + cpu.system + cpu.irq.unwrap_or(0) + cpu.softirq.unwrap_or(0);
-            ticks as f64 / procfs::ticks_per_second() as f64
+        let idle = |cpu: &procfs::CpuTime| {
+            (cpu.idle + cpu.iowait.unwrap_or(0)) as f64 / procfs::ticks_per_second() as f64
         };
-        procfs::KernelStats::current().map_or(Vec::new(), |stats| stats.cpu_time.iter().map(busy).collect())
+        procfs::KernelStats::current().map_or(Vec::new(), |stats| stats.cpu_time.iter().map(idle).collect())
     }
     #[cfg(not(target_os = "linux"))]
     Vec::new()

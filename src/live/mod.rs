@@ -68,18 +68,20 @@ pub struct Setup<'a> {
 /// Runs a stream to its end.
 ///
 /// # Errors
-/// Settings that the stream can't be processed with. What ends a run that has begun stands in [`Report::stop`].
+/// Settings that the stream can't be processed with; a drill of a stage that isn't there. What ends a run that has begun stands in [`Report::stop`].
 pub fn run(
     setup: Setup<'_>,
     mut source: Box<dyn SampleSource>,
     sinks: Vec<Box<dyn Sink>>,
 ) -> Result<Report, Error> {
+    setup.live.check("live")?;
     let info: StreamInfo = source.info().clone();
     let n_shards = match setup.live.shards {
         0 => host::n_cores().min(info.n_channels().div_ceil(CHANNELS_A_SHARD)).max(1),
         n => n,
     };
     let shards = Shard::from_config(setup.config, &info, setup.calibration, n_shards, setup.level)?;
+    drill::check(setup.drill, shards.len(), !sinks.is_empty())?;
     let joint = Joint::new(setup.config, &shards, setup.decoder.clone())?;
     let plan = Plan::new(&setup, &info, shards.len());
     let channels: Vec<_> = shards.iter().map(Shard::channels).collect();
@@ -88,12 +90,14 @@ pub fn run(
         .map(|_| source::Arrival {
             block: source.new_block(),
             arrived_at: HostTime::default(),
+            origin: HostTime::default(),
+            segments: 0,
             freeze: false,
         })
         .collect();
     let (blocks, block_readers) = ring(slots, shards.len());
     let n_sinks = usize::from(!sinks.is_empty());
-    let (deliveries, delivery_readers) = ring(vec![Delivery::default(); DELIVERIES], n_sinks.max(1));
+    let (deliveries, delivery_readers) = ring(vec![delivery::Slot::default(); DELIVERIES], n_sinks.max(1));
     let part = |channels: &Range<usize>| decoder::Part::new(setup.config.bins.features, channels.len());
     let parts: Vec<_> = channels.iter().map(part).collect();
     let mut decoder = decoder::DecoderThread::new(joint, parts.clone(), deliveries, &plan);
@@ -119,13 +123,14 @@ pub fn run(
     let ended = std::thread::scope(|scope| -> std::io::Result<Ended> {
         let (plan, sinks, pacer, source) = (&plan, &mut sinks, &mut pacer, &mut source);
         let named = |name: &str| std::thread::Builder::new().name(name.to_string());
+        let mut handles = Vec::new();
         if n_sinks > 0 {
-            named("sinks").spawn_scoped(scope, move || {
-                plan.enter("sinks", None, &mut || sinks.run(plan));
-            })?;
+            handles.push(
+                named("sinks")
+                    .spawn_scoped(scope, move || plan.enter("sinks", None, &mut || sinks.run(plan)))?,
+            );
         }
         let mut decoder = Some(&mut decoder);
-        let mut handles = Vec::new();
         for worker in &mut workers {
             let mut decoder = if decodes_inline { decoder.take() } else { None };
             handles.push(named(&worker.name()).spawn_scoped(scope, move || {
@@ -180,7 +185,7 @@ pub fn run(
 pub(crate) struct Ended {
     stop: Stop,
     resident_mib: Option<f64>,
-    /// The source's first, then the shards', then the decoder's if it had one.
+    /// The source's first, then the sinks', the shards' and the decoder's, as far as there were any.
     threads: Vec<ThreadEnd>,
 }
 
@@ -206,6 +211,19 @@ pub(crate) struct Plan<'a> {
     freeze: &'a AtomicBool,
     drill: Option<Drill>,
     around: fn(&str, &mut dyn FnMut()),
+    /// A thread has panicked: the others end, so that the panic is told.
+    failed: AtomicBool,
+}
+
+/// Tells the other threads if this one panics.
+struct Watcher<'a>(&'a AtomicBool);
+
+impl Drop for Watcher<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl<'a> Plan<'a> {
@@ -230,11 +248,16 @@ impl<'a> Plan<'a> {
             freeze: setup.freeze,
             drill: setup.drill,
             around: setup.around,
+            failed: AtomicBool::new(false),
         }
     }
 
     fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Relaxed) || self.has_failed()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// The core for the n-th thread, if cores were named.
@@ -245,12 +268,15 @@ impl<'a> Plan<'a> {
 
     /// Readies the calling thread and does its work.
     fn enter(&self, name: &str, core: Option<usize>, work: &mut dyn FnMut()) -> ThreadEnd {
+        let _watcher = Watcher(&self.failed);
         let mut refused = Vec::new();
         if let Some(core) = core {
             refused.extend(host::pin(core));
         }
         if self.live.realtime {
-            refused.extend(host::ask_for_realtime());
+            // Whatever waits for a block goes before what fills the next one.
+            let below = u8::from(name == "source");
+            refused.extend(host::ask_for_realtime(below));
         }
         (self.around)(name, work);
         ThreadEnd { name: name.to_string(), cpu_seconds: host::thread_cpu_seconds(), refused }

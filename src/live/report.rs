@@ -53,7 +53,7 @@ pub struct Report {
     pub n_channels: usize,
     /// Frames a second.
     pub sample_rate_hz: f64,
-    /// The kernels' vector instructions.
+    /// Vector instructions of the front end's kernels.
     pub level: &'static str,
     /// Why it ended.
     pub stop: Stop,
@@ -69,7 +69,7 @@ pub struct Report {
     pub frames_in: u64,
     /// Frames that the source itself had lost before.
     pub frames_lost_before: u64,
-    /// Frames that any shard lost because it fell behind.
+    /// Frames that the shard which lost most lost because it fell behind.
     pub frames_lost: u64,
     /// The same, times the channels of the shards that lost them.
     pub samples_lost: u64,
@@ -83,6 +83,8 @@ pub struct Report {
     pub incomplete_bins: u64,
     /// Parts of bins that were overwritten before the decoder came to them.
     pub parts_overwritten: u64,
+    /// Bins of which no part came through to the decoder; it was told.
+    pub lost_bins: u64,
     /// Intents that were decoded.
     pub intents: u64,
     /// Of those, how many were held: late, or of a bin of which nothing came.
@@ -91,6 +93,8 @@ pub struct Report {
     pub delivered: u64,
     /// Intents that were overwritten before the sinks came to them.
     pub deliveries_overwritten: u64,
+    /// Sinks that failed and were left out.
+    pub failed_sinks: usize,
     /// How often nothing came for longer than an intent may live, and the sinks held.
     pub silences: u64,
     /// Block in (published) to intent out (decoded), of the blocks that close a bin.
@@ -250,10 +254,12 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Report {
         bins: decoder.bins,
         incomplete_bins: decoder.incomplete_bins,
         parts_overwritten: decoder.parts_overwritten,
+        lost_bins: decoder.lost_bins,
         intents: decoder.intents,
         held_intents: decoder.held_intents,
         delivered: sinks.delivered,
         deliveries_overwritten: sinks.overwritten,
+        failed_sinks: sinks.failures.len(),
         silences: sinks.silences,
         intent_latency: decoder.through.latency(),
         block_latency: merged(|worker| &worker.through).latency(),
@@ -296,7 +302,15 @@ fn late(shards: &[ShardReport], pacer: &Pacer, decoder: &DecoderThread, sinks: &
         say("decoder".to_string(), format!("{} parts of bins were overwritten", decoder.parts_overwritten));
     }
     if decoder.held_intents > 0 {
-        say("decoder".to_string(), format!("{} intents came too late and were held", decoder.held_intents));
+        let unknown = decoder.held_intents - decoder.late_intents.min(decoder.held_intents);
+        let what = format!(
+            "{} intents were late and {unknown} of bins of which nothing came: all were held",
+            decoder.late_intents
+        );
+        say("decoder".to_string(), what);
+    }
+    if sinks.stale > 0 {
+        say("sinks".to_string(), format!("{} intents grew old on their way and were held", sinks.stale));
     }
     if sinks.overwritten > 0 {
         say("sinks".to_string(), format!("{} intents were passed over", sinks.overwritten));

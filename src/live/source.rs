@@ -15,6 +15,10 @@ pub(crate) struct Arrival {
     pub(crate) block: Block,
     /// When it was published.
     pub(crate) arrived_at: HostTime,
+    /// When frame 0 of the stream was due.
+    pub(crate) origin: HostTime,
+    /// How many segments have started, this block's included: a shard that missed the start learns of it.
+    pub(crate) segments: u64,
     /// Running noise stays as it is while this block is processed.
     pub(crate) freeze: bool,
 }
@@ -57,6 +61,7 @@ impl Pacer {
         let last_frame = plan.seconds.map_or(u64::MAX, |seconds| (seconds * plan.rate_hz).round() as u64);
         // The first block is filled before the clock of the stream starts.
         let mut start: Option<HostTime> = None;
+        let mut segments = 0;
         loop {
             if plan.stopped() {
                 break Stop::Asked;
@@ -75,6 +80,9 @@ impl Pacer {
             let start = *start.get_or_insert(HostTime { ns: filled.ns.saturating_sub(due_ns) });
             let due = HostTime { ns: start.ns + due_ns };
             wait_until(due, plan);
+            segments += u64::from(slot.block.header.starts_segment);
+            slot.segments = segments;
+            slot.origin = start;
             slot.arrived_at = plan.clock.now();
             slot.freeze = plan.freeze.load(Ordering::Relaxed);
             let late = slot.arrived_at.since(due);
@@ -97,11 +105,17 @@ impl Pacer {
 /// Sleeps to shortly before `due` and looks at the clock from there on, since a sleep ends late by some 50 µs.
 fn wait_until(due: HostTime, plan: &Plan<'_>) {
     let spin_ns = (plan.live.pace_spin_us * 1e3) as u64;
-    let left = due.since(plan.clock.now());
-    if left > spin_ns {
-        std::thread::sleep(Duration::from_nanos(left - spin_ns));
+    loop {
+        let left = due.since(plan.clock.now());
+        if left <= spin_ns || plan.stopped() {
+            break;
+        }
+        std::thread::sleep(Duration::from_nanos(left - spin_ns).min(SLEEP_MAX));
     }
-    while plan.clock.now() < due {
+    while plan.clock.now() < due && !plan.stopped() {
         std::hint::spin_loop();
     }
 }
+
+/// How late a stop is heard at most.
+const SLEEP_MAX: Duration = Duration::from_millis(50);

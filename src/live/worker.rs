@@ -10,6 +10,7 @@ use super::source::Arrival;
 use crate::detect::Fault;
 use crate::pipeline::{Event, Shard, Stage};
 use crate::rings::{Reader, Waited, Writer};
+use crate::time::SampleIndex;
 use std::time::Duration;
 
 /// A shard with the rings on both sides of it.
@@ -33,6 +34,7 @@ pub(crate) struct Worker {
     pub(crate) stages: [Meter; 2],
     /// Blocks that took longer to process than they last.
     pub(crate) slow_blocks: u64,
+    segments: u64,
     last_arrival: HostTime,
     last_length_ns: f64,
     /// When, in seconds of the stream, which channel, what.
@@ -61,6 +63,7 @@ impl Worker {
             through: Meter::new(),
             stages: [Meter::new(), Meter::new()],
             slow_blocks: 0,
+            segments: 0,
             last_arrival: HostTime::default(),
             last_length_ns: 0.0,
             faults: Vec::with_capacity(FAULTS_TOLD_MAX),
@@ -93,7 +96,7 @@ impl Worker {
     /// Takes one block, if one is there.
     fn step(&mut self, plan: &Plan<'_>, mut decoder: Option<&mut DecoderThread>) -> bool {
         self.drill.hold(&plan.clock, plan.clock.now());
-        let Worker { shard, blocks, parts, stages, faults, .. } = self;
+        let Worker { shard, blocks, parts, stages, faults, segments, .. } = self;
         let Some(arrival) = blocks.next() else { return false };
         let taken = plan.clock.now();
         let arrived_at = arrival.arrived_at;
@@ -102,6 +105,13 @@ impl Worker {
         let mut spent = [0, 0];
         let mut mark = taken;
         shard.freeze_noise(arrival.freeze);
+        if arrival.segments > *segments {
+            *segments = arrival.segments;
+            shard.expect_segment();
+        }
+        let due_at = |end: SampleIndex| HostTime {
+            ns: arrival.origin.ns + (end.0 as f64 / plan.rate_hz * 1e9) as u64,
+        };
         shard.process(&arrival.block, |event| match event {
             Event::Done(stage @ (Stage::Filter | Stage::Detect)) if is_timed => {
                 let now = plan.clock.now();
@@ -114,10 +124,11 @@ impl Worker {
             Event::Bin(bin) => match (&mut *parts, &mut decoder) {
                 (Some(parts), _) => {
                     let mut part = parts.claim();
-                    part.fill(bin, arrived_at);
+                    let now = plan.clock.now();
+                    part.fill(bin, arrived_at, due_at(bin.end), now);
                     part.publish();
                 }
-                (None, Some(decoder)) => decoder.decode_whole(bin, arrived_at, plan),
+                (None, Some(decoder)) => decoder.decode_whole(bin, arrived_at, due_at(bin.end), plan),
                 (None, None) => {}
             },
             _ => {}

@@ -238,7 +238,11 @@ impl FrontEnd {
                     sums.for_each(|sum| *sum *= grow);
                 }
                 let thresholds = self.detector.thresholds_mut(own);
-                watch.end_bin(own, at, &mut self.average, thresholds, |channel, fault| {
+                let (bank, tiles) = (&mut self.bank, &self.tiles);
+                watch.end_bin(own, at, &mut self.average, thresholds, |channel, fault, stepping| {
+                    for tile in stepping.filter(|tile| tiles.contains(tile)) {
+                        bank.resettle(tile - tiles.start);
+                    }
                     on(Event::Fault { channel, at, fault });
                 });
             }

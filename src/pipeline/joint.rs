@@ -5,7 +5,7 @@
 //! a part that didn't come are unknown.
 
 use super::{Event, Shard, Stage, check_width};
-use crate::binning::Bin;
+use crate::binning::{Bin, BinSchedule};
 use crate::config::{Config, Features};
 use crate::decode::Decoder;
 use crate::error::Error;
@@ -16,6 +16,7 @@ pub struct Joint {
     /// Of each shard.
     channels: Vec<Range<usize>>,
     bin: Bin,
+    schedule: BinSchedule,
     /// Parts that the bin has.
     n_parts: usize,
     decoder: Option<Decoder>,
@@ -26,6 +27,9 @@ impl Joint {
     ///
     /// # Errors
     /// A decoder of another width than the bins of all shards together.
+    ///
+    /// # Panics
+    /// If there is no shard.
     pub fn new(config: &Config, shards: &[Shard], decoder: Option<Decoder>) -> Result<Self, Error> {
         let channels: Vec<_> = shards.iter().map(Shard::channels).collect();
         let n_channels = channels.iter().map(|channels| channels.end).max().unwrap_or(0);
@@ -36,7 +40,8 @@ impl Joint {
         let is_sparse = shards.iter().all(Shard::is_sparse);
         let bin = if is_sparse { Bin::of_crossings } else { Bin::new };
         let decoder = decoder.map(|decoder| if is_sparse { decoder.for_crossings() } else { decoder });
-        Ok(Joint { channels, bin: bin(kinds, n_channels), n_parts: 0, decoder })
+        let schedule = *shards.first().expect("a stream has channels").schedule();
+        Ok(Joint { channels, bin: bin(kinds, n_channels), schedule, n_parts: 0, decoder })
     }
 
     /// Enters the part of shard `shard` into the bin that is put together.
@@ -71,6 +76,27 @@ impl Joint {
         }
         if part.received_frames > 0 {
             bin.unknown[own.start / 64..own.end.div_ceil(64)].copy_from_slice(&part.unknown);
+        }
+    }
+
+    /// Tells the decoder of a bin of which nothing is left; what it says to that is nobody's to act on.
+    pub fn lose(&mut self, index: u64) {
+        let frames = self.schedule.edge(index + 1).0 - self.schedule.edge(index).0;
+        self.bin.features.fill(0.0);
+        self.bin.unknown.fill(u64::MAX);
+        self.bin.index = index;
+        self.bin.end = self.schedule.edge(index + 1);
+        self.bin.starts_segment = false;
+        (self.bin.received_frames, self.bin.lost_frames) = (0, frames as u32);
+        if let Some(decoder) = &mut self.decoder {
+            decoder.decode(&self.bin);
+        }
+    }
+
+    /// Does what can be done for the next bin before it is there. Changes no result, but how soon it is there.
+    pub fn prepare(&mut self) {
+        if let Some(decoder) = &mut self.decoder {
+            decoder.prepare();
         }
     }
 

@@ -176,6 +176,7 @@ impl Pipeline {
                 let intent = decoder.decode(bin);
                 on(Event::Intent(&intent));
                 on(Event::Done(Stage::Decode));
+                decoder.prepare();
             }
         });
     }

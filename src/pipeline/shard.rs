@@ -26,6 +26,7 @@ pub struct Shard {
     lists_crossings: bool,
     bins: BinBuilder,
     next_sample: SampleIndex,
+    expects_segment: bool,
     ledger: Ledger,
 }
 
@@ -83,6 +84,7 @@ impl Shard {
             bins: bins(schedule, config.bins.features, channels.len()),
             channels,
             next_sample: SampleIndex(0),
+            expects_segment: false,
             ledger: Ledger::default(),
         })
     }
@@ -132,6 +134,12 @@ impl Shard {
         }
     }
 
+    /// The next block belongs to another segment than the last one, though its header may not say so, since the block
+    /// that did was lost.
+    pub fn expect_segment(&mut self) {
+        self.expects_segment = true;
+    }
+
     /// Takes the next block; tells `on` what came of it. Lost and repeated frames as [`super::Pipeline::process`].
     ///
     /// # Panics
@@ -139,7 +147,8 @@ impl Shard {
     pub fn process(&mut self, block: &Block, mut on: impl FnMut(Event<'_>)) {
         let first = block.header.first_sample;
         self.ledger.lost_frames += first.0.saturating_sub(self.next_sample.0);
-        if block.header.starts_segment && first >= self.next_sample {
+        let starts_segment = std::mem::take(&mut self.expects_segment) || block.header.starts_segment;
+        if starts_segment && first >= self.next_sample {
             self.start_segment(first);
         } else {
             self.skip_lost(first, &mut on);

@@ -168,14 +168,15 @@ impl Watch {
         }
     }
 
-    /// Where a bin ends: judges, and puts masks and thresholds in force. `on` is told of changes: channel and fault.
+    /// Where a bin ends: judges, and puts masks and thresholds in force. `on` is told of changes: channel, fault, and
+    /// the tiles whose reference steps.
     pub(super) fn end_bin(
         &mut self,
         own: usize,
         at: SampleIndex,
         average: &mut CommonAverage,
         thresholds: &mut [f32; TILE_CHANNELS],
-        mut on: impl FnMut(usize, Option<Fault>),
+        mut on: impl FnMut(usize, Option<Fault>, Range<usize>),
     ) {
         let tile = &mut self.tiles[own];
         let mut is_changed = false;
@@ -188,7 +189,7 @@ impl Watch {
                 if let (Some(noise), None, true) = (&mut *noise, change.fault, change.noise_uv > 0.0) {
                     noise.set(change.lane, change.noise_uv);
                 }
-                on(channel, change.fault);
+                on(channel, change.fault, average.tiles_of_group(channel));
             });
             if is_changed {
                 if let Some(noise) = noise {
