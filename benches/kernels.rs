@@ -77,6 +77,19 @@ fn kernels(criterion: &mut Criterion) {
             });
         });
     }
+    // What it costs that no multiplication is fused with an addition, which is what makes all CPUs agree.
+    if let Some(mut bank) = FilterBank::new(&band_pass(2), n_tiles).fused() {
+        let mut work = tiles.clone();
+        group.bench_function("bank/band-pass 2, fused", |b| {
+            b.iter(|| {
+                for (tile, fresh) in work.iter_mut().zip(&tiles) {
+                    tile.frames_mut().copy_from_slice(fresh.frames());
+                    bank.process(tile);
+                }
+                black_box(&work);
+            });
+        });
+    }
     let mut bank = FilterBank::new(&band_pass(2), n_tiles);
     let silence = vec![Tile { n_frames: N_FRAMES, ..Tile::new() }; n_tiles];
     let mut work = tiles.clone();

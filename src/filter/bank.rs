@@ -41,7 +41,7 @@
 use super::cascade::{
     CLEARED_EVERY, Coefficients, Forms, Found, GROUPS, Input, Int16, PASS, Pass, SectionState,
 };
-use super::cascade::{LANES, forms_of};
+use super::cascade::{FUSED, LANES, forms_of};
 use crate::block::{TILE_CHANNELS, Tile};
 use crate::filter::design::Section;
 use crate::simd::Level;
@@ -126,6 +126,15 @@ impl FilterBank {
     pub fn at_level(mut self, level: Level) -> Self {
         self.level = level;
         self
+    }
+
+    /// The same bank with multiplications and additions fused, if it is a band-pass of order 2 on AVX-512: `None` else.
+    /// For benches alone, to measure what it costs that results are the same on every CPU.
+    #[doc(hidden)]
+    pub fn fused(mut self) -> Option<Self> {
+        self.forms = self.forms.map(|forms| forms | FUSED);
+        (self.forms.is_some() && self.coefficients.len() == 2 && self.level.name() == "avx512")
+            .then_some(self)
     }
 
     /// The same bank, which takes a stream's first frame for what had been there always, where a bank at rest takes

@@ -50,6 +50,10 @@ const BAND_2: Forms = INTEGRAL | SUMMING << 2;
 const BAND_4: Forms = INTEGRAL | PLAIN << 2 | SUMMING << 4 | SUMMING << 6;
 /// High-pass of order 4 (as of 3 and 2, whose first sections these are) behind a difference.
 const HIGH_4: Forms = INTEGRAL | PLAIN << 2;
+/// Beside forms: multiplications and additions fused, for benches to measure what it costs to go without. What comes
+/// of it differs from CPU to CPU.
+pub(super) const FUSED: Forms = 1 << 31;
+const BAND_2_FUSED: Forms = BAND_2 | FUSED;
 /// Four sections that aren't looked at.
 const ANY: Forms = GENERAL | GENERAL << 2 | GENERAL << 4 | GENERAL << 6;
 
@@ -153,6 +157,7 @@ impl Pass<'_> {
         let wide = level.name() == "avx512";
         match (self.coefficients.len(), self.forms) {
             (2, Some(BAND_2)) if wide => self.input_of::<2, BAND_2, 2>(level),
+            (2, Some(BAND_2_FUSED)) if wide => self.input_of::<2, BAND_2_FUSED, 2>(level),
             (2, Some(BAND_2)) => self.input_of::<2, BAND_2, 1>(level),
             (2, Some(HIGH_4)) => self.input_of::<2, HIGH_4, 1>(level),
             (4, Some(BAND_4)) => self.input_of::<4, BAND_4, 1>(level),
@@ -238,12 +243,12 @@ fn kernel<const S: usize, const FORMS: u32, const G: usize, const INPUT: u32>(pa
                         for s in 0..S {
                             let Coefficients { c, a, sign } = coefficients[s];
                             let [w0, w1] = [w[g][s][0][l], w[g][s][1][l]];
-                            let v = (x - a[1] * w1) - a[0] * w0;
+                            let v = plus::<FORMS>(-a[0], w0, plus::<FORMS>(-a[1], w1, x));
                             let (mut next_w0, mut next_w1) = (w0 + v, w1 + w0);
                             x = match (FORMS >> (2 * s)) & 3 {
                                 INTEGRAL => next_w0,
                                 PLAIN => v,
-                                SUMMING => v + 4.0 * next_w1,
+                                SUMMING => plus::<FORMS>(4.0, next_w1, v),
                                 _ => {
                                     (next_w0, next_w1) = (sign * next_w0, sign * next_w1);
                                     (c[0] * v + c[1] * w0) + c[2] * w1
@@ -254,7 +259,7 @@ fn kernel<const S: usize, const FORMS: u32, const G: usize, const INPUT: u32>(pa
                         let x = x * gain;
                         y[l] = x;
                         lowest[g][l] = if x < lowest[g][l] { x } else { lowest[g][l] };
-                        squares[g][l] += x * x;
+                        squares[g][l] = plus::<FORMS>(x, x, squares[g][l]);
                     }
                     *out = y;
                 }
@@ -270,6 +275,12 @@ fn kernel<const S: usize, const FORMS: u32, const G: usize, const INPUT: u32>(pa
             }
         }
     }
+}
+
+/// a·b + c, rounded twice; once where it is asked to fuse.
+#[inline(always)]
+fn plus<const FORMS: Forms>(a: f32, b: f32, c: f32) -> f32 {
+    if FORMS & FUSED == 0 { a * b + c } else { a.mul_add(b, c) }
 }
 
 /// What is far below any sample becomes 0, so that silence doesn't end in denormals, which cost hundreds of cycles
