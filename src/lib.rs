@@ -24,6 +24,8 @@ pub mod block;
 pub mod config;
 pub mod device;
 
+pub use efference_wire as wire;
+
 pub mod recording;
 pub mod sources;
 

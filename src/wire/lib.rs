@@ -1,0 +1,13 @@
+//! The link between an implant and its host: both sides speak through this crate.
+//!
+//! In: packets of 20 to 512 bytes from a radio, or records to send. Out: records, or packets. Guarantees: no
+//! allocation, no clock, no socket, no floating point, no panic whatever the bytes; so that the same code runs on the
+//! implant's microcontroller and on the host. `README.md` beside this file documents the format byte by byte.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod codec;
