@@ -11,3 +11,9 @@
 extern crate std;
 
 pub mod codec;
+mod record;
+
+pub use record::{
+    Ack, Command, Counts, Crossings, Format, Hello, Impedance, Mode, NAME_MAX, Operation, Pong, Power, Raw,
+    Reason, Record, Report, Snippet, Status, THRESHOLDS_MAX, Table, Telemetry,
+};
