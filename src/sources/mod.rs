@@ -1,6 +1,7 @@
 //! Where blocks come from: the one trait that recordings, the simulator and devices implement.
 
 pub mod injected;
+pub mod link;
 pub mod simulator;
 
 pub use injected::Injected;

@@ -1,0 +1,10 @@
+//! A device at the other end of a link, as a source of blocks.
+//!
+//! In: packets from a socket, a pipe or a capture. Out: blocks of counts.
+
+mod address;
+mod stream;
+mod transport;
+
+pub use address::{Carrier, LinkAddress, Secrecy};
+pub use transport::{PACKET_MAX, Received, Transport};
