@@ -303,3 +303,85 @@ const RETRY: Duration = Duration::from_millis(5);
 const CONNECT: Duration = Duration::from_millis(200);
 /// The shortest wait that the system takes for one.
 const SHORTEST_WAIT: Duration = Duration::from_micros(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends packets both ways until all have come; the device learns its peer by the first that it takes for genuine.
+    fn both_ways(device: &mut Transport, host: &mut Transport) {
+        let (mut buffer, wait) = ([0; PACKET_MAX], Duration::from_millis(50));
+        let receive = |end: &mut Transport, buffer: &mut [u8; PACKET_MAX]| {
+            (0..100).find_map(|_| match end.receive(buffer, wait) {
+                Received::Packet(n) => Some(buffer[..n].to_vec()),
+                _ => None,
+            })
+        };
+        // The device opens its end only when it is called.
+        while device.receive(&mut buffer, Duration::from_millis(1)) == Received::Nothing {
+            host.send(&[7]);
+        }
+        device.accept_peer();
+        for n in [1, 20, 511, PACKET_MAX] {
+            let packet: Vec<u8> = (0..n).map(|k| k as u8 ^ n as u8).collect();
+            device.send(&packet);
+            assert_eq!(receive(host, &mut buffer), Some(packet.clone()), "up, {n} bytes");
+            host.send(&packet);
+            let got = std::iter::from_fn(|| receive(device, &mut buffer)).find(|got| got != &[7]);
+            assert_eq!(got, Some(packet), "down, {n} bytes");
+        }
+    }
+
+    fn at(transport: &Transport, scheme: &str) -> Carrier {
+        let address = transport.local_address().expect("a socket");
+        match scheme {
+            "udp" => Carrier::Udp(address),
+            _ => Carrier::Tcp(address),
+        }
+    }
+
+    #[test]
+    fn packets_go_both_ways_over_every_carrier() {
+        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+        let mut device = Transport::listen(&Carrier::Udp(any)).expect("a free port");
+        let mut host = Transport::connect(&at(&device, "udp")).expect("a socket");
+        both_ways(&mut device, &mut host);
+        let mut device = Transport::listen(&Carrier::Tcp(any)).expect("a free port");
+        let mut host = Transport::connect(&at(&device, "tcp")).expect("a socket");
+        both_ways(&mut device, &mut host);
+        #[cfg(unix)]
+        {
+            let folder = tempfile::tempdir().expect("a folder");
+            for carrier in [Carrier::Unix(folder.path().join("s")), Carrier::Pipe(folder.path().join("p"))] {
+                let mut device = Transport::listen(&carrier).expect("a free path");
+                let mut host = Transport::connect(&carrier).expect("a path");
+                both_ways(&mut device, &mut host);
+            }
+        }
+    }
+
+    #[test]
+    fn a_connection_that_ends_or_is_damaged_is_opened_again() {
+        use std::io::Write;
+        let mut device = Transport::listen(&Carrier::Tcp(([127, 0, 0, 1], 0).into())).expect("a free port");
+        let carrier = at(&device, "tcp");
+        let Carrier::Tcp(address) = carrier else { panic!("tcp") };
+        let mut stranger = TcpStream::connect(address).expect("somebody listens");
+        stranger.write_all(&[255; 4]).expect("taken");
+        let mut buffer = [0; PACKET_MAX];
+        while device.counts().1 == 0 {
+            assert_eq!(device.receive(&mut buffer, Duration::from_millis(20)), Received::Nothing);
+        }
+        drop(stranger);
+        both_ways(&mut device, &mut Transport::connect(&carrier).expect("a socket"));
+        both_ways(&mut device, &mut Transport::connect(&carrier).expect("a socket"));
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_an_error() {
+        let device = Transport::listen(&Carrier::Udp(([127, 0, 0, 1], 0).into())).expect("a free port");
+        let message = Transport::listen(&at(&device, "udp")).err().expect("taken").to_string();
+        assert!(message.contains("Legal: a free port"), "{message}");
+        assert!(Transport::connect(&Carrier::Capture("a".into())).is_err());
+    }
+}
