@@ -83,14 +83,14 @@ pub fn run(
     let shards = Shard::from_config(setup.config, &info, setup.calibration, n_shards, setup.level)?;
     drill::check(setup.drill, shards.len(), !sinks.is_empty())?;
     let joint = Joint::new(setup.config, &shards, setup.decoder.clone())?;
-    let plan = Plan::new(&setup, &info, shards.len());
+    let plan = Plan::new(&setup, &info, shards.len(), source.clock().unwrap_or_else(Clock::start));
     let channels: Vec<_> = shards.iter().map(Shard::channels).collect();
 
     let slots = (0..setup.live.ring_blocks.max(shards.len() + 2))
         .map(|_| source::Arrival {
             block: source.new_block(),
             arrived_at: HostTime::default(),
-            origin: HostTime::default(),
+            due_at: HostTime::default(),
             segments: 0,
             freeze: false,
         })
@@ -227,7 +227,7 @@ impl Drop for Watcher<'_> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(setup: &Setup<'a>, info: &StreamInfo, n_shards: usize) -> Self {
+    fn new(setup: &Setup<'a>, info: &StreamInfo, n_shards: usize, clock: Clock) -> Self {
         let live = setup.live.clone();
         let wait = WaitStrategy {
             spins: live.spins,
@@ -236,7 +236,7 @@ impl<'a> Plan<'a> {
             park: live.park.then(|| Duration::from_secs_f64(live.hold_ms * 1e-3 / 4.0)),
         };
         Plan {
-            clock: Clock::start(),
+            clock,
             wait,
             level: setup.level,
             n_shards,

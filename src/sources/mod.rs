@@ -8,6 +8,7 @@ pub use injected::Injected;
 
 use crate::block::{Block, EVENTS_MAX, StreamInfo, StreamKind};
 use crate::error::Error;
+use crate::live::{Clock, HostTime};
 
 /// What a call of [`SampleSource::read`] brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,22 @@ pub trait SampleSource: Send {
     /// # Errors
     /// If the stream turns out to be damaged; what was read before stays good.
     fn read(&mut self, block: &mut Block) -> Result<ReadOutcome, Error>;
+
+    /// The clock that a source's own times are of: a device's, whose blocks come when they come. `None` of a source that
+    /// a run paces by its sample rate.
+    fn clock(&self) -> Option<Clock> {
+        None
+    }
+
+    /// When the last frame of the block that was read last ended, by [`SampleSource::clock`].
+    fn due(&self) -> Option<HostTime> {
+        None
+    }
+
+    /// Where everything that a device sent has gone; `None` of a source that isn't at the end of a link.
+    fn link_report(&self) -> Option<link::LinkReport> {
+        None
+    }
 
     /// A block of this source's payload type and width.
     fn new_block(&self) -> Block {
