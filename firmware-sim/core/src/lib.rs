@@ -9,4 +9,5 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod link;
 pub mod rate;
