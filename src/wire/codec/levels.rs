@@ -74,15 +74,17 @@ const fn table(mean: u64) -> LevelTable {
     let (r, m, one) = (SHAPE as u128, mean as u128, 1u128 << 26);
     let mut total = 0u128;
     let mut k = 0;
-    let mut weight = 1u128 << 60;
-    while k < N_SYMBOLS {
-        weights[k] = weight;
+    // The greatest weight is 2⁴⁴ times this, at the highest level, and times a mean it still fits.
+    let mut weight = 1u128 << 40;
+    while k < TAIL_END {
+        if k < N_SYMBOLS {
+            weights[k] = weight;
+        }
+        // The tail behind the last count belongs to the escape.
         total += weight;
         weight = weight * (r + k as u128) * m / ((r * one + m) * (k as u128 + 1));
         k += 1;
     }
-    // The tail behind belongs to the escape; a bound is enough for it.
-    total += weight * 8;
     // Counts of less than a unit of the scale go by the escape.
     let mut n_counts = N_SYMBOLS;
     while n_counts > 1 && weights[n_counts - 1] * (SCALE as u128) < total {
@@ -159,8 +161,12 @@ const fn bits_of(frequency: u32) -> u16 {
 const LEAST_MEAN: u64 = 16_777;
 /// √1.5 in 1/65,536.
 const SQRT_STEP: u64 = 80_265;
-/// Of the gamma distribution: rates vary by 1/√r round their mean.
-const SHAPE: u64 = 6;
+/// Of the gamma distribution: rates vary by 1/√r round their mean, so that the variance of a mean m is m · (1 + m/r).
+/// Recorded cortex is near Poisson in short bins: over the training splits of `reach-8dir` (20 ms) and `m1-reaching`
+/// (50 ms) the variance is 0.65 to 1.07 times the mean, and the two cost 0.01 % more and 1.4 % less with 20 than with 6.
+const SHAPE: u64 = 20;
+/// Counts whose weight is added up: twice the greatest mean and more.
+const TAIL_END: usize = 4 * N_SYMBOLS;
 /// The scale's end has to fit beside its beginning.
 const _: () = assert!(SCALE < 1 << 16);
 
