@@ -18,7 +18,7 @@ pub(super) const N_SYMBOLS: usize = 48;
 pub(super) struct LevelTable {
     pub(super) begins: [u16; N_SYMBOLS + 2],
     pub(super) n_counts: u16,
-    /// Bits of each symbol, in 1/64.
+    /// Bits of each symbol, in 1/[`BIT`], rounded up, and what the coder may lose by its rounding.
     pub(super) cost: [u16; N_SYMBOLS + 1],
 }
 
@@ -138,25 +138,33 @@ const fn table(mean: u64) -> LevelTable {
     LevelTable { begins, n_counts: n_counts as u16, cost }
 }
 
-/// −log2(frequency / SCALE) in 1/64 bits, rounded up.
+/// −log2(frequency / SCALE) in 1/[`BIT`], rounded up, and what the coder may lose by its rounding.
 const fn bits_of(frequency: u32) -> u16 {
-    // log2 by squaring: six binary places.
-    let mut bits = 0u32;
-    let whole = frequency.ilog2();
-    let mut x = ((frequency as u64) << 31) >> whole;
-    let mut place = 0;
-    while place < 6 {
+    (SCALE.ilog2() * BIT - log2(frequency)) as u16 + LOSS
+}
+
+/// log2(n) of 1 or more in 1/[`BIT`], rounded down.
+pub(super) const fn log2(n: u32) -> u32 {
+    let whole = n.ilog2();
+    // By squaring: each time a binary place.
+    let mut x = ((n as u64) << 31) >> whole;
+    let (mut bits, mut place) = (0, 1);
+    while place < BIT {
         x = (x * x) >> 31;
         bits <<= 1;
         if x >> 32 != 0 {
             bits |= 1;
             x >>= 1;
         }
-        place += 1;
+        place *= 2;
     }
-    (SCALE.ilog2() * 64 - whole * 64 - bits) as u16
+    whole * BIT + bits
 }
 
+/// Parts of a bit that costs are told in.
+pub(super) const BIT: u32 = 1 << 10;
+/// log2(1 + 1/1024), since a step of the coder is 1,024 at least, in 1/[`BIT`], rounded up.
+const LOSS: u16 = 2;
 /// 2.5e-4, in 2⁻²⁶.
 const LEAST_MEAN: u64 = 16_777;
 /// √1.5 in 1/65,536.
@@ -202,7 +210,11 @@ mod tests {
                     p *= (r + k as f64) / (k as f64 + 1.0) * mean / (r + mean);
                 }
                 let bits = -(frequency / f64::from(SCALE)).log2();
-                assert!((f64::from(table.cost[k]) / 64.0 - bits).abs() < 0.02, "level {level}, count {k}");
+                let over = f64::from(table.cost[k]) - bits * f64::from(BIT);
+                assert!(
+                    (f64::from(LOSS) - 1e-6..f64::from(LOSS) + 1.01).contains(&over),
+                    "level {level}, count {k}"
+                );
             }
         }
     }
