@@ -1,4 +1,5 @@
 //! A pretend implant that needs no surgery: simulated tissue, the firmware of the real thing, and a bad radio.
 
+pub mod clock;
 pub mod faults;
 pub mod radio;
