@@ -16,13 +16,15 @@ pub(super) struct Predictor {
     weights: [i32; N_TAPS],
     /// The last samples, the oldest first.
     past: [i16; N_TAPS],
-    /// Mean square of the samples, 2⁻¹⁰.
+    /// Mean square of them, 2⁻¹⁰.
     power: u64,
+    /// Mean of the samples, 2⁻⁸.
+    mean: i32,
 }
 
 impl Predictor {
     pub(super) fn new() -> Self {
-        Predictor { weights: START.map(|weight| i32::from(weight) << 16), past: [0; N_TAPS], power: 0 }
+        Predictor { weights: START.map(|weight| i32::from(weight) << 16), past: [0; N_TAPS], power: 0, mean: 0 }
     }
 
     /// The power's logarithm, then how far each weight has gone from its start.
@@ -39,7 +41,7 @@ impl Predictor {
     /// What a snapshot tells, and as if `first` had come all the time.
     pub(super) fn restore(snapshot: &[u8; N_TAPS + 1], first: i16) -> Self {
         let mut restored =
-            Predictor { power: exponential(snapshot[0]), past: [first; N_TAPS], ..Predictor::new() };
+            Predictor { power: exponential(snapshot[0]), mean: i32::from(first) << MEAN_SHIFT, ..Predictor::new() };
         for (weight, moved) in restored.weights.iter_mut().zip(&snapshot[1..]) {
             *weight += i32::from(*moved as i8) << (16 + MOVE_BITS);
         }
@@ -52,7 +54,7 @@ impl Predictor {
         for (weight, past) in self.weights.iter().zip(&self.past) {
             sum = i32::wrapping_add(sum, i32::from((weight >> 16) as i16) * i32::from(*past));
         }
-        (sum >> WEIGHT_BITS).clamp(i16::MIN as i32, i16::MAX as i32)
+        ((self.mean >> MEAN_SHIFT) + (sum >> WEIGHT_BITS)).clamp(i16::MIN as i32, i16::MAX as i32)
     }
 
     /// Learns that `value` came where `predicted` was expected.
@@ -64,17 +66,22 @@ impl Predictor {
         for (weight, past) in self.weights.iter_mut().zip(&self.past) {
             *weight = weight.wrapping_add(gain * i32::from(*past));
         }
-        let square = i32::from(value) * i32::from(value);
+        let apart = i32::from(value) - (self.mean >> MEAN_SHIFT);
+        self.mean += apart;
+        let apart = apart.clamp(i16::MIN as i32, i16::MAX as i32) as i16;
+        let square = i32::from(apart) * i32::from(apart);
         self.power = self.power - (self.power >> POWER_SHIFT) + square as u64;
         self.past.copy_within(1.., 0);
-        self.past[N_TAPS - 1] = value;
+        self.past[N_TAPS - 1] = apart;
     }
 }
 
 /// Of a weight's move in a snapshot: 1/256.
-const MOVE_BITS: u32 = 5;
+const MOVE_BITS: u32 = 4;
 /// A weight of one.
 const WEIGHT_BITS: u32 = 13;
+/// The mean is of about 2⁸ samples.
+const MEAN_SHIFT: u32 = 8;
 /// The mean square is of about 2¹⁰ samples.
 const POWER_SHIFT: u32 = 10;
 /// Least squares of order 16 over recordings of human cortex at 19,531 Hz, 2⁻¹³.
