@@ -18,7 +18,7 @@ pub(super) struct Predictor {
     past: [i16; N_TAPS],
     /// Mean square of them, 2⁻¹⁰.
     power: u64,
-    /// Mean of the samples, 2⁻⁸.
+    /// Mean of the samples, 2⁻⁷.
     mean: i32,
 }
 
@@ -80,8 +80,8 @@ impl Predictor {
 const MOVE_BITS: u32 = 4;
 /// A weight of one.
 const WEIGHT_BITS: u32 = 13;
-/// The mean is of about 2⁸ samples.
-const MEAN_SHIFT: u32 = 8;
+/// The mean is of about 2⁷ samples.
+const MEAN_SHIFT: u32 = 7;
 /// The mean square is of about 2¹⁰ samples.
 const POWER_SHIFT: u32 = 10;
 /// Least squares of order 16 over recordings of human cortex at 19,531 Hz, 2⁻¹³.
