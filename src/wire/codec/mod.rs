@@ -2,3 +2,5 @@
 //!
 //! In: integers of one packet's worth. Out: bytes, and from them the same integers. Guarantees: integer arithmetic
 //! alone, state of a stated size, and an error, never a panic, whatever the bytes.
+
+pub mod raw;
