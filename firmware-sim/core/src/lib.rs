@@ -8,3 +8,5 @@
 
 #[cfg(test)]
 extern crate std;
+
+pub mod signal;
