@@ -87,7 +87,15 @@ pub struct BlockHeader {
     /// This block starts a segment: what came before (another trial) has nothing to do with it, so
     /// filters, histories and decoders start afresh. Segments start on a bin edge.
     pub starts_segment: bool,
+    /// Each count stands for this many frames, itself repeated in each: a device that sends wider bins than frames
+    /// spreads its counts evenly over them. 0 and 1 are the usual: a count of its own in each frame.
+    pub spread: u16,
+    /// Some counts are [`COUNT_UNKNOWN`].
+    pub has_unknown: bool,
 }
+
+/// In a block of counts that says so ([`BlockHeader::has_unknown`]): what this channel counted is not known.
+pub const COUNT_UNKNOWN: u16 = u16::MAX;
 
 /// One threshold crossing of a block. Ordered by frame, then channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

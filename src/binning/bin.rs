@@ -8,7 +8,7 @@
 //! Bins of a stream of crossings say which channels had any, and cost by these alone, however many channels there are.
 
 use crate::binning::{BinSchedule, Touched};
-use crate::block::Crossing;
+use crate::block::{COUNT_UNKNOWN, Crossing};
 use crate::config::Features;
 use crate::time::SampleIndex;
 
@@ -141,6 +141,22 @@ impl BinBuilder {
         self.add_frames(counts.len() / n_channels);
     }
 
+    /// The same of one frame whose counts each stand for `spread` frames, and some of which may be [`COUNT_UNKNOWN`]: a
+    /// channel of which any frame is unknown is unknown in this bin.
+    pub fn add_counts_of(&mut self, counts: &[u16], spread: u16, has_unknown: bool) {
+        let share = f32::from(spread.max(1));
+        for (sum, &count) in self.bin.features.iter_mut().zip(counts) {
+            *sum += f32::from(count) / share;
+        }
+        if has_unknown {
+            for (channel, _) in counts.iter().enumerate().filter(|(_, count)| **count == COUNT_UNKNOWN) {
+                self.bin.unknown[channel / 64] |= 1 << (channel % 64);
+                self.bin.features[channel] = 0.0;
+            }
+        }
+        self.add_frames(1);
+    }
+
     /// Adds crossings to the open bin; [`BinBuilder::add_frames`] says of how many frames.
     ///
     /// # Panics
@@ -254,6 +270,21 @@ mod tests {
         let bin = bins.close();
         assert_eq!(bin.features, [20.0, 25.0]);
         assert_eq!((bin.received_frames, bin.lost_frames), (4, 16));
+    }
+
+    #[test]
+    fn counts_of_wider_bins_are_spread_and_unknown_ones_say_nothing() {
+        let rate = SampleRate::new(50.0, "test").expect("legal");
+        let schedule = BinSchedule::new(rate, 40.0).expect("legal");
+        let mut bins = BinBuilder::new(schedule, Features::Counts, 3);
+        bins.add_counts_of(&[3, COUNT_UNKNOWN, 0], 2, true);
+        bins.add_counts_of(&[3, 5, 8], 2, false);
+        let bin = bins.close();
+        assert_eq!((bin.features[0], bin.features[2], bin.received_frames), (3.0, 4.0, 2));
+        assert_eq!(bin.unknown_channels().collect::<Vec<_>>(), [1], "half known is unknown");
+        bins.next();
+        bins.add_counts(&[1, 2, 3, 0, 0, 0]);
+        assert_eq!(bins.close().unknown, [0], "the next bin knows it again");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod eval;
 mod hybrid;
 mod inspect;
 mod live;
+mod pair;
 mod plot;
 mod progress;
 mod replay;
@@ -81,6 +82,7 @@ enum Command {
     Eval(eval::EvalArgs),
     Detect(detect::DetectArgs),
     Hybrid(hybrid::HybridArgs),
+    Pair(pair::PairArgs),
     Completions(CompletionsArgs),
 }
 
@@ -95,6 +97,7 @@ impl Command {
             Command::Eval(args) => eval::run(args),
             Command::Detect(args) => detect::run(args),
             Command::Hybrid(args) => hybrid::run(args),
+            Command::Pair(args) => pair::run(args),
             Command::Completions(args) => {
                 let mut script = Vec::new();
                 clap_complete::generate(args.shell, &mut Cli::command(), "efference", &mut script);

@@ -28,14 +28,14 @@ pub use drill::Drill;
 pub use meter::{Latency, Worst};
 pub use report::{CoreUse, FAULTS_TOLD_MAX, Lateness, Report, ShardReport, Stop, ThreadUse};
 
-use crate::block::StreamInfo;
+use crate::block::{StreamInfo, StreamKind};
 use crate::config::{Config, LiveConfig};
 use crate::decode::Decoder;
 use crate::error::Error;
 use crate::pipeline::{Calibration, Joint, Shard};
 use crate::rings::{Reader, WaitStrategy, ring};
 use crate::simd::Level;
-use crate::sources::SampleSource;
+use crate::sources::{Recut, SampleSource};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -75,6 +75,10 @@ pub fn run(
     sinks: Vec<Box<dyn Sink>>,
 ) -> Result<Report, Error> {
     setup.live.check("live")?;
+    // A device's blocks come when they come; all others are paced, and none in a burst.
+    if source.clock().is_none() && source.info().kind != StreamKind::Broadband {
+        source = Box::new(Recut::to_about_1_ms(source));
+    }
     let info: StreamInfo = source.info().clone();
     let n_shards = match setup.live.shards {
         0 => host::n_cores().min(info.n_channels().div_ceil(CHANNELS_A_SHARD)).max(1),
@@ -83,14 +87,14 @@ pub fn run(
     let shards = Shard::from_config(setup.config, &info, setup.calibration, n_shards, setup.level)?;
     drill::check(setup.drill, shards.len(), !sinks.is_empty())?;
     let joint = Joint::new(setup.config, &shards, setup.decoder.clone())?;
-    let plan = Plan::new(&setup, &info, shards.len());
+    let plan = Plan::new(&setup, &info, shards.len(), source.clock().unwrap_or_else(Clock::start));
     let channels: Vec<_> = shards.iter().map(Shard::channels).collect();
 
     let slots = (0..setup.live.ring_blocks.max(shards.len() + 2))
         .map(|_| source::Arrival {
             block: source.new_block(),
             arrived_at: HostTime::default(),
-            origin: HostTime::default(),
+            due_at: HostTime::default(),
             segments: 0,
             freeze: false,
         })
@@ -227,7 +231,7 @@ impl Drop for Watcher<'_> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(setup: &Setup<'a>, info: &StreamInfo, n_shards: usize) -> Self {
+    fn new(setup: &Setup<'a>, info: &StreamInfo, n_shards: usize, clock: Clock) -> Self {
         let live = setup.live.clone();
         let wait = WaitStrategy {
             spins: live.spins,
@@ -236,7 +240,7 @@ impl<'a> Plan<'a> {
             park: live.park.then(|| Duration::from_secs_f64(live.hold_ms * 1e-3 / 4.0)),
         };
         Plan {
-            clock: Clock::start(),
+            clock,
             wait,
             level: setup.level,
             n_shards,

@@ -15,8 +15,8 @@ pub(crate) struct Arrival {
     pub(crate) block: Block,
     /// When it was published.
     pub(crate) arrived_at: HostTime,
-    /// When frame 0 of the stream was due.
-    pub(crate) origin: HostTime,
+    /// When its last frame was due.
+    pub(crate) due_at: HostTime,
     /// How many segments have started, this block's included: a shard that missed the start learns of it.
     pub(crate) segments: u64,
     /// Running noise stays as it is while this block is processed.
@@ -76,13 +76,19 @@ impl Pacer {
             let filled = plan.clock.now();
             self.filling.record(filled.since(began), filled);
             let end = slot.block.end_sample().0;
-            let due_ns = (end as f64 * self.frame_ns) as u64;
-            let start = *start.get_or_insert(HostTime { ns: filled.ns.saturating_sub(due_ns) });
-            let due = HostTime { ns: start.ns + due_ns };
-            wait_until(due, plan);
+            let due = match source.due() {
+                Some(due) => due,
+                None => {
+                    let due_ns = (end as f64 * self.frame_ns) as u64;
+                    let start = *start.get_or_insert(HostTime { ns: filled.ns.saturating_sub(due_ns) });
+                    let due = HostTime { ns: start.ns + due_ns };
+                    wait_until(due, plan);
+                    due
+                }
+            };
             segments += u64::from(slot.block.header.starts_segment);
             slot.segments = segments;
-            slot.origin = start;
+            slot.due_at = due;
             slot.arrived_at = plan.clock.now();
             slot.freeze = plan.freeze.load(Ordering::Relaxed);
             let late = slot.arrived_at.since(due);

@@ -109,8 +109,10 @@ impl Worker {
             *segments = arrival.segments;
             shard.expect_segment();
         }
-        let due_at = |end: SampleIndex| HostTime {
-            ns: arrival.origin.ns + (end.0 as f64 / plan.rate_hz * 1e9) as u64,
+        let block_end = arrival.block.end_sample();
+        let due_at = |end: SampleIndex| {
+            let earlier = block_end.0.saturating_sub(end.0) as f64 / plan.rate_hz * 1e9;
+            HostTime { ns: arrival.due_at.ns.saturating_sub(earlier as u64) }
         };
         shard.process(&arrival.block, |event| match event {
             Event::Done(stage @ (Stage::Filter | Stage::Detect)) if is_timed => {

@@ -166,8 +166,13 @@ impl Shard {
             let to = n_frames.min(from + open);
             match (&block.payload, self.kind, &mut self.front_end) {
                 (Payload::Counts(counts), StreamKind::Counts, _) => {
+                    let (spread, has_unknown) = (block.header.spread, block.header.has_unknown);
                     for frame in counts.chunks_exact(self.n_channels).take(to).skip(from) {
-                        self.bins.add_counts(&frame[self.channels.clone()]);
+                        let own = &frame[self.channels.clone()];
+                        match spread > 1 || has_unknown {
+                            false => self.bins.add_counts(own),
+                            true => self.bins.add_counts_of(own, spread, has_unknown),
+                        }
                     }
                 }
                 (Payload::Crossings(_), StreamKind::Crossings, _) => {

@@ -133,6 +133,7 @@ impl SampleSource for FlatSource {
             n_frames: n as u32,
             lost_frames: 0,
             starts_segment: self.next == 0,
+            ..BlockHeader::default()
         };
         self.next += n as u64;
         Ok(ReadOutcome::Block)

@@ -11,7 +11,7 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 
 /// The bytes of a file, read only.
-pub(super) struct MappedFile {
+pub(crate) struct MappedFile {
     map: Mmap,
     /// Keeps the lock.
     _file: File,
@@ -22,7 +22,7 @@ impl MappedFile {
     ///
     /// # Errors
     /// If it can't be read or another program holds it for writing.
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         super::files::size(path)?;
         let file = File::open(path).map_err(|e| Error::unreadable(path, &e))?;
         if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
@@ -38,7 +38,7 @@ impl MappedFile {
     }
 
     /// The whole file.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.map
     }
 }

@@ -60,6 +60,7 @@ impl SampleSource for MemorySource {
             n_frames: n as u32,
             lost_frames: 0,
             starts_segment: in_segment == 0,
+            ..BlockHeader::default()
         };
         self.next += n;
         Ok(ReadOutcome::Block)

@@ -9,7 +9,7 @@ mod files;
 mod flat;
 mod keys;
 mod lines;
-mod mapped;
+pub(crate) mod mapped;
 pub mod mapping;
 pub mod mat;
 mod memory;

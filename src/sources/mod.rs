@@ -1,12 +1,16 @@
 //! Where blocks come from: the one trait that recordings, the simulator and devices implement.
 
 pub mod injected;
+pub mod link;
+mod recut;
 pub mod simulator;
 
 pub use injected::Injected;
+pub use recut::Recut;
 
 use crate::block::{Block, EVENTS_MAX, StreamInfo, StreamKind};
 use crate::error::Error;
+use crate::live::{Clock, HostTime};
 
 /// What a call of [`SampleSource::read`] brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +34,22 @@ pub trait SampleSource: Send {
     /// # Errors
     /// If the stream turns out to be damaged; what was read before stays good.
     fn read(&mut self, block: &mut Block) -> Result<ReadOutcome, Error>;
+
+    /// The clock that a source's own times are of: a device's, whose blocks come when they come. `None` of a source that
+    /// a run paces by its sample rate.
+    fn clock(&self) -> Option<Clock> {
+        None
+    }
+
+    /// When the last frame of the block that was read last ended, by [`SampleSource::clock`].
+    fn due(&self) -> Option<HostTime> {
+        None
+    }
+
+    /// Where everything that a device sent has gone; `None` of a source that isn't at the end of a link.
+    fn link_report(&self) -> Option<link::LinkReport> {
+        None
+    }
 
     /// A block of this source's payload type and width.
     fn new_block(&self) -> Block {

@@ -9,4 +9,6 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod link;
+pub mod rate;
 pub mod signal;

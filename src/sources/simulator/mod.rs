@@ -253,6 +253,7 @@ impl Body {
             n_frames: n_frames as u32,
             lost_frames: 0,
             starts_segment: self.next_frame == 0,
+            ..BlockHeader::default()
         };
         self.next_frame += n_frames as u64;
         Ok(())
