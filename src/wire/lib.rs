@@ -14,6 +14,7 @@ pub mod codec;
 mod record;
 
 pub use record::{
-    Ack, Command, Counts, Crossings, Format, Hello, Impedance, Mode, NAME_MAX, Operation, Pong, Power, Raw,
-    Reason, Record, Report, Snippet, Status, THRESHOLDS_MAX, Table, Telemetry,
+    Ack, BODY_MAX, Command, Counts, Crossings, Format, Full, Hello, Impedance, Malformed, Mode, NAME_MAX,
+    Operation, Pong, Power, PushError, Raw, Reason, Record, RecordWriter, Records, Report, Snippet, Status,
+    THRESHOLDS_MAX, Table, Telemetry,
 };
