@@ -11,6 +11,7 @@
 extern crate std;
 
 pub mod codec;
+pub mod packet;
 mod record;
 
 pub use record::{
