@@ -13,6 +13,7 @@ extern crate std;
 pub mod codec;
 pub mod packet;
 mod record;
+pub mod session;
 
 pub use record::{
     Ack, BODY_MAX, Command, Counts, Crossings, Format, Full, Hello, Impedance, Malformed, Mode, NAME_MAX,
