@@ -63,7 +63,7 @@ pub(crate) struct Stamp {
 struct Last {
     end: u64,
     width: u32,
-    epoch: u8,
+    serial: u64,
     number: u32,
     base: i128,
     session: u32,
@@ -151,7 +151,7 @@ impl Assembly {
     /// The device counts anew: what comes next goes on where the host's clock says.
     pub(crate) fn restart(&mut self) {
         self.flush();
-        self.formats = Formats::new();
+        self.formats.clear();
         self.rebase = Some(Cause::Reboot);
     }
 
@@ -167,32 +167,27 @@ impl Assembly {
         if let Some(held) = self.held.take() {
             self.free.push(held);
         }
-        loop {
-            let head = *self.order.first()?;
-            if !self.is_due(now, head) {
-                return None;
-            }
-            if let Some(gap) = self.gap_before(head, log, session) {
-                return Some(Given::Gap(gap));
-            }
-            self.order.remove(0);
-            self.enter(head);
-            let slot = &self.slots[head];
-            if slot.n_known() > 0 || slot.is_covered() {
-                self.held = Some(head);
-                return Some(Given::Bin(head));
-            }
-            // Nothing of it could be used.
-            self.free.push(head);
-            let slot = &self.slots[head];
-            let gap = Gap {
-                first_sample: SampleIndex(slot.start),
-                n_samples: u64::from(slot.width),
-                n_bins: 1,
-                cause: Cause::Key,
-            };
+        let head = *self.order.first()?;
+        if !self.is_due(now, head) {
+            return None;
+        }
+        if let Some(gap) = self.gap_before(head, log, session) {
             return Some(Given::Gap(gap));
         }
+        self.order.remove(0);
+        self.enter(head);
+        self.held = Some(head);
+        let slot = &self.slots[head];
+        if slot.has_any() {
+            return Some(Given::Bin(head));
+        }
+        // Parts of it came, and none could be used.
+        Some(Given::Gap(Gap {
+            first_sample: SampleIndex(slot.start),
+            n_samples: u64::from(slot.width),
+            n_bins: 1,
+            cause: Cause::Key,
+        }))
     }
 
     /// When something will be given out that isn't yet.
@@ -218,10 +213,10 @@ impl Assembly {
     }
 
     fn find(&mut self, now: HostTime, stamp: Stamp, epoch: u8, number: u32) -> Result<usize, Misplaced> {
-        let format = *self.formats.of(epoch).ok_or(Misplaced::Format)?;
-        let width = format.bin_samples;
+        let epoch = *self.formats.of(epoch).ok_or(Misplaced::Format)?;
+        let width = epoch.format.bin_samples;
         let ahead = u64::from(number) * u64::from(width);
-        let device_sample = format.origin_sample.checked_add(ahead).ok_or(Misplaced::Unusable)?;
+        let device_sample = epoch.format.origin_sample.checked_add(ahead).ok_or(Misplaced::Unusable)?;
         if device_sample > SAMPLES_MAX {
             return Err(Misplaced::Unusable);
         }
@@ -233,7 +228,10 @@ impl Assembly {
             self.move_base(now, device_sample, width, Cause::ClockJump);
             start = i128::from(device_sample) + self.base;
         }
-        let done = self.last.map_or(0, |last| last.end);
+        // Whatever is due by now is over, whether or not anybody has asked for it: what is given out depends on when
+        // packets come, and not on when this is called between them.
+        let over = self.order.iter().rev().find(|&&at| self.slots[at].due_at <= now);
+        let done = over.map_or(self.last.map_or(0, |last| last.end), |&at| self.slots[at].end());
         let start = u64::try_from(start).ok().filter(|start| *start >= done).ok_or(Misplaced::Late)?;
         let end = start.checked_add(u64::from(width)).ok_or(Misplaced::Unusable)?;
         self.behind_since = None;
@@ -244,7 +242,7 @@ impl Assembly {
         if let Some(&at) = self.order.get(place) {
             let slot = &mut self.slots[at];
             if slot.start == start {
-                let is_same = (slot.width, slot.epoch, slot.number) == (width, epoch, number);
+                let is_same = (slot.serial, slot.number) == (epoch.serial, number);
                 slot.stamp(stamp);
                 return if is_same { Ok(at) } else { Err(Misplaced::Unusable) };
             }
@@ -258,7 +256,7 @@ impl Assembly {
         let at = self.free.pop().ok_or(Misplaced::Unusable)?;
         self.order.insert(place, at);
         let slot = &mut self.slots[at];
-        slot.begin(start, device_sample, &format, number, stamp);
+        slot.begin(start, device_sample, &epoch, number, stamp);
         slot.base = self.base;
         slot.interruption = self.interruption.take();
         slot.allowance_ns = self.allowance_ns;
@@ -340,9 +338,9 @@ impl Assembly {
         };
         let gap = Gap { first_sample: SampleIndex(last.end), n_samples, n_bins, cause };
         self.last = Some(Last { end: slot.start, ..last });
-        self.counts.expected += match (slot.epoch, slot.base) == (last.epoch, last.base) {
+        self.counts.expected += match (slot.serial, slot.base) == (last.serial, last.base) {
             // By the device's numbers rather than by positions: the sums must meet.
-            true => u64::from(slot.number - last.number) - 1,
+            true => u64::from(slot.number.saturating_sub(last.number)).saturating_sub(1),
             false => n_bins,
         };
         self.counts.lose(n_bins, cause);
@@ -355,7 +353,7 @@ impl Assembly {
         self.last = Some(Last {
             end: slot.end(),
             width: slot.width,
-            epoch: slot.epoch,
+            serial: slot.serial,
             number: slot.number,
             base: slot.base,
             session: slot.session,
@@ -363,12 +361,12 @@ impl Assembly {
         });
         self.had_unusable = false;
         self.counts.expected += 1;
-        match (slot.is_covered(), slot.n_known()) {
+        match (slot.is_covered(), slot.has_any()) {
             (true, _) => self.counts.whole += 1,
-            (false, 0) => self.counts.lose(1, Cause::Key),
-            (false, _) => self.counts.partial += 1,
+            (false, true) => self.counts.partial += 1,
+            (false, false) => self.counts.lose(1, Cause::Key),
         }
-        if slot.is_covered() || slot.n_known() > 0 {
+        if slot.has_any() {
             self.counts.unknown_values += (self.n_channels - slot.n_known()) as u64;
         }
     }

@@ -155,6 +155,8 @@ pub enum Ending {
     Asked,
     /// Its sequence numbers are used up.
     Exhausted,
+    /// Another device answered, with other electrodes or another sample rate than the first.
+    OtherDevice,
 }
 
 impl fmt::Display for Ending {
@@ -165,6 +167,7 @@ impl fmt::Display for Ending {
             Ending::Reboot => "the device started anew",
             Ending::Asked => "it was ended here",
             Ending::Exhausted => "its numbers were used up",
+            Ending::OtherDevice => "another device answered, whose electrodes or sample rate are not those before",
         })
     }
 }

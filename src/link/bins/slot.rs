@@ -1,7 +1,8 @@
 //! One bin while its parts come.
 
+use super::formats::Epoch;
 use super::{COUNT_UNKNOWN, Cause, HostTime, Stamp};
-use crate::wire::{Format, Mode};
+use crate::wire::Mode;
 
 /// A bin, and which of its channels have come.
 pub(crate) struct Slot {
@@ -11,6 +12,8 @@ pub(crate) struct Slot {
     pub(super) epoch: u8,
     pub(super) number: u32,
     pub(super) mode: Mode,
+    /// Which epoch this is, and where the device's sample 0 was: what numbers mean.
+    pub(super) serial: u64,
     pub(super) base: i128,
     /// A value a channel; [`COUNT_UNKNOWN`] where none is known.
     pub(super) values: Vec<u16>,
@@ -39,6 +42,7 @@ impl Slot {
             epoch: 0,
             number: 0,
             mode: Mode::Quiet,
+            serial: 0,
             base: 0,
             values: vec![COUNT_UNKNOWN; n_channels],
             covered: vec![0; n_channels.div_ceil(64)],
@@ -54,7 +58,9 @@ impl Slot {
         }
     }
 
-    pub(super) fn begin(&mut self, start: u64, device_sample: u64, format: &Format, number: u32, by: Stamp) {
+    pub(super) fn begin(&mut self, start: u64, device_sample: u64, epoch: &Epoch, number: u32, by: Stamp) {
+        let format = &epoch.format;
+        self.serial = epoch.serial;
         (self.start, self.device_sample, self.width) = (start, device_sample, format.bin_samples);
         (self.epoch, self.number, self.mode) = (format.epoch, number, format.mode);
         self.values.fill(COUNT_UNKNOWN);
@@ -98,6 +104,11 @@ impl Slot {
 
     pub(super) fn is_covered(&self) -> bool {
         self.n_covered == self.values.len()
+    }
+
+    /// A part has come that could be used.
+    pub(super) fn has_any(&self) -> bool {
+        self.n_covered > 0
     }
 
     pub(super) fn n_known(&self) -> usize {
