@@ -8,3 +8,6 @@
 
 #[cfg(test)]
 extern crate std;
+
+pub mod link;
+pub mod rate;
