@@ -106,6 +106,8 @@ pub struct Records {
     pub malformed: u64,
     /// Of the other direction.
     pub misdirected: u64,
+    /// Parts of rate tables that could not be used.
+    pub unusable_tables: u64,
     /// Data that nobody took in time.
     pub untaken: u64,
 }

@@ -129,8 +129,8 @@ impl Settings {
 
 const BIN_WIDTH_US_MIN: u32 = 1000;
 const BIN_WIDTH_US_MAX: u32 = 1_000_000;
-/// As many as a command carries over the smallest packets.
-const RAW_MAX: usize = 24;
+/// As many as a command carries over the smallest packets, and a device sends.
+const RAW_MAX: usize = 16;
 const ALLOWANCE_NS_MAX: u64 = 1_000_000_000;
 
 #[cfg(test)]
@@ -146,7 +146,7 @@ mod tests {
             (Settings { mtu: 19, ..legal.clone() }, "mtu"),
             (Settings { reorder_allowance_ns: 2_000_000_000, ..legal.clone() }, "reorder_ms"),
             (wanted(Wanted { bin_width_us: 0, ..Wanted::default() }), "bin_width_ms"),
-            (wanted(Wanted { raw_electrodes: vec![0; 25], ..Wanted::default() }), "raw"),
+            (wanted(Wanted { raw_electrodes: vec![0; 17], ..Wanted::default() }), "raw"),
         ] {
             let message = settings.check("--source").expect_err("refused").to_string();
             assert!(message.contains(field) && message.contains("Legal: "), "{message}");

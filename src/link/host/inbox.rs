@@ -106,9 +106,11 @@ impl Host {
             Record::Counts(counts) => self.counts(counts, stamp),
             Record::Power(power) => self.power(power, stamp),
             Record::Table(table) => {
-                if self.device.is_some() && self.tables.learn(table) {
+                match self.tables.learn(table) {
                     // The device waits for this to code with it.
-                    self.outbox.report_soon(self.now);
+                    Some(true) => self.outbox.report_soon(self.now),
+                    Some(false) => {}
+                    None => self.ledger.records.unusable_tables += 1,
                 }
             }
             Record::Telemetry(telemetry) => self.telemetry(telemetry),
@@ -151,8 +153,9 @@ impl Host {
         if self.assembly.is_none() {
             let allowance_ns = self.settings.reorder_allowance_ns;
             self.assembly = Some(Assembly::new(n_channels, hello.sample_rate_millihertz, allowance_ns));
-            self.tables.make_room(n_channels);
-            self.values = vec![0; n_channels.max(tables::VALUES_MIN)];
+            let n_values = n_channels.max(tables::VALUES_MIN);
+            self.tables.make_room(n_channels, n_values);
+            self.values = vec![0; n_values];
             self.clock = Some(ClockFit::new(rate));
         }
         if !is_same {
