@@ -21,6 +21,8 @@ pub struct Tally {
     pub late: u32,
     /// Authentic datagrams that had come before.
     pub replayed: u32,
+    /// Number of the datagram that opened last.
+    pub last_sequence: u32,
 }
 
 impl Tally {
@@ -66,6 +68,7 @@ impl Window {
         }
         self.came[word as usize] |= bit;
         self.tally.received += 1;
+        self.tally.last_sequence = sequence;
         Ok(())
     }
 
@@ -113,7 +116,10 @@ mod tests {
                 };
                 prop_assert_eq!(window.accept(sequence), expected);
                 match expected {
-                    Ok(()) => _ = came.insert(sequence),
+                    Ok(()) => {
+                        came.insert(sequence);
+                        prop_assert_eq!(window.tally.last_sequence, sequence);
+                    }
                     Err(Dropped::Late) => n_late += 1,
                     Err(_) => n_replayed += 1,
                 }

@@ -2,6 +2,8 @@
 
 mod commands;
 mod outbox;
+mod tables;
 
 pub use commands::{Abilities, Commands, RAW_MAX, Task, Wanted, samples};
 pub use outbox::{Outbox, SLOT};
+pub use tables::Tables;
