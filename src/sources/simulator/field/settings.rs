@@ -10,7 +10,8 @@ use crate::sources::simulator::settings::{Number, Settings, number};
 /// Field potentials, as amplitudes of each electrode's signal before anything lies between it and the brain.
 ///
 /// The amplitudes are chosen: they put beta and high gamma at rest somewhat above the background in their bands, which
-/// at 13–30 Hz is 8 µV and at 70–150 Hz 2 µV.
+/// at 13–30 Hz is 8 µV and at 70–150 Hz 2 µV. The depths of tuning are chosen so that power in 70–150 Hz says less of
+/// velocity than spikes do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Potential {
     /// Standard deviation of the background, µV.
@@ -41,9 +42,9 @@ impl Default for Potential {
             beta_depth: 0.6,
             beta_rebound: 2.3,
             gamma_uv: 3.0,
-            gamma_depth: 0.8,
-            gamma_gain: 1.0,
-            tuned: 0.5,
+            gamma_depth: 0.25,
+            gamma_gain: 0.8,
+            tuned: 0.3,
         }
     }
 }

@@ -17,8 +17,15 @@ fn silent(profile: &str, electrodes: usize) -> Settings {
     settings.tissue.dead = 0.0;
     settings.tissue.noise_uv = 0.0;
     settings.tissue.mains_uv = 0.0;
-    settings.potential =
-        Potential { background_uv: 0.0, beta_uv: 0.0, gamma_uv: 0.0, ..Potential::default() };
+    settings.potential = Potential {
+        background_uv: 0.0,
+        beta_uv: 0.0,
+        gamma_uv: 0.0,
+        gamma_depth: 0.8,
+        gamma_gain: 1.0,
+        tuned: 0.5,
+        ..Potential::default()
+    };
     // So that rounding is far below everything.
     settings.profile.uv_per_count.value = 0.01;
     settings
@@ -61,8 +68,6 @@ fn the_background_falls_with_exponent_2_below_the_knee_and_4_above() {
         let mut settings = silent(profile, 64);
         settings.sample_rate_hz = 2_000.0;
         settings.potential.background_uv = 50.0;
-        // Far more range than bits, so that 50 µV fit at 0.01 µV a count.
-        settings.profile.bits.value = 16;
         let mut simulator = Simulator::new(&settings).expect("legal");
         let info = simulator.info().clone();
         let plan = Plan::new(&info, 0..64, 120_000, "test").expect("long enough");
@@ -160,7 +165,8 @@ fn high_gamma_power_says_the_velocity_as_each_site_says() {
 
 #[test]
 fn neighbours_hear_nearly_the_same_and_are_tuned_nearly_alike() {
-    let settings = Settings::new(Profile::named("precision-layer7").expect("shipped"));
+    let mut settings = Settings::new(Profile::named("precision-layer7").expect("shipped"));
+    settings.potential.tuned = 0.5;
     let mut simulator = Simulator::new(&settings).expect("legal");
     let sites = simulator.sites().to_vec();
     let traces = live(&mut simulator, 4.0, |_| [0.0; 2]);
