@@ -54,4 +54,4 @@ pub mod train;
 pub mod hybrid;
 
 pub use error::{Error, ErrorKind};
-pub use time::{SampleIndex, SampleRate};
+pub use time::{ClockFit, ClockReading, DeviceTime, Fitted, HostTime, SampleIndex, SampleRate};

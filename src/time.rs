@@ -2,13 +2,37 @@
 //!
 //! A [`SampleIndex`] counts frames since the stream began, lost frames included, so that it means the
 //! same instant whatever was lost. A [`SampleRate`] is exact to a millionth of a hertz, so that bin
-//! edges computed from it don't drift.
+//! edges computed from it don't drift. A [`HostTime`] is of this machine's clock, and a [`ClockFit`] holds the clock of a
+//! device against it.
+
+mod fit;
+
+pub use fit::{ClockFit, ClockReading, DeviceTime, Fitted};
 
 use crate::error::Error;
 
 /// A frame's number since the stream began; frames that were lost have numbers too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SampleIndex(pub u64);
+
+/// An instant of this machine's monotonic clock, in ns since the run began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostTime {
+    /// Since the run began.
+    pub ns: u64,
+}
+
+impl HostTime {
+    /// From `earlier` to this, in ns; 0 if it was not earlier.
+    pub fn since(self, earlier: HostTime) -> u64 {
+        self.ns.saturating_sub(earlier.ns)
+    }
+
+    /// So many ns later; the end of time at most.
+    pub fn after(self, ns: u64) -> HostTime {
+        HostTime { ns: self.ns.saturating_add(ns) }
+    }
+}
 
 /// Frames a second, held as whole microhertz.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,8 +7,8 @@ use program::run;
 use std::path::{Path, PathBuf};
 
 /// From broadband to intents, the values that travel, and spectra: same in, same out, wherever and whenever.
-const PURE: [&str; 9] =
-    ["filter", "detect", "binning", "decode", "intents", "pipeline", "block", "time", "spectrum"];
+const PURE: [&str; 10] =
+    ["filter", "detect", "binning", "decode", "intents", "pipeline", "block", "time", "spectrum", "link"];
 /// Words by which code reaches a clock, a file, a socket, a thread, the terminal or a lock.
 const IMPURE: [&str; 17] = [
     "Instant",

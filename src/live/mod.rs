@@ -28,14 +28,14 @@ pub use drill::Drill;
 pub use meter::{Latency, Worst};
 pub use report::{CoreUse, FAULTS_TOLD_MAX, Lateness, Report, ShardReport, Stop, ThreadUse};
 
-use crate::block::StreamInfo;
+use crate::block::{StreamInfo, StreamKind};
 use crate::config::{Config, LiveConfig};
 use crate::decode::Decoder;
 use crate::error::Error;
 use crate::pipeline::{Calibration, Joint, Shard};
 use crate::rings::{Reader, WaitStrategy, ring};
 use crate::simd::Level;
-use crate::sources::SampleSource;
+use crate::sources::{Recut, SampleSource};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -75,6 +75,10 @@ pub fn run(
     sinks: Vec<Box<dyn Sink>>,
 ) -> Result<Report, Error> {
     setup.live.check("live")?;
+    // A device's blocks come when they come; all others are paced, and none in a burst.
+    if source.clock().is_none() && source.info().kind != StreamKind::Broadband {
+        source = Box::new(Recut::to_about_1_ms(source));
+    }
     let info: StreamInfo = source.info().clone();
     let n_shards = match setup.live.shards {
         0 => host::n_cores().min(info.n_channels().div_ceil(CHANNELS_A_SHARD)).max(1),

@@ -2,9 +2,11 @@
 
 pub mod injected;
 pub mod link;
+mod recut;
 pub mod simulator;
 
 pub use injected::Injected;
+pub use recut::Recut;
 
 use crate::block::{Block, EVENTS_MAX, StreamInfo, StreamKind};
 use crate::error::Error;

@@ -11,9 +11,12 @@
 extern crate std;
 
 pub mod codec;
+pub mod packet;
 mod record;
+pub mod session;
 
 pub use record::{
-    Ack, Command, Counts, Crossings, Format, Hello, Impedance, Mode, NAME_MAX, Operation, Pong, Power, Raw,
-    Reason, Record, Report, Snippet, Status, THRESHOLDS_MAX, Table, Telemetry,
+    Ack, BODY_MAX, Command, Counts, Crossings, Format, Full, Hello, Impedance, Malformed, Mode, NAME_MAX,
+    Operation, Pong, Power, PushError, Raw, Reason, Record, RecordWriter, Records, Report, Snippet, Status,
+    THRESHOLDS_MAX, Table, Telemetry,
 };

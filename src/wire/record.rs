@@ -3,6 +3,15 @@
 //! In: the opened bytes of a datagram. Out: [`Record`]s, and back. Guarantees: unknown types and longer bodies are
 //! skipped, short ones are an error, nothing is copied.
 
+mod bytes;
+mod decode;
+mod encode;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use decode::{Malformed, Records};
+pub use encode::{Full, PushError, RecordWriter};
+
 /// One thing said. Sample numbers count frames of the device's own clock since its start ([`Hello::boot`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
@@ -350,3 +359,40 @@ pub struct Report {
 pub const NAME_MAX: usize = 32;
 /// Thresholds in one command at most.
 pub const THRESHOLDS_MAX: usize = 200;
+/// Bytes of a record's body at most: what two bytes of length can say.
+pub const BODY_MAX: usize = 16_383;
+
+/// Type bytes of the records; the device's below 64, the host's from 64 on.
+pub(crate) mod kind {
+    pub(crate) const HELLO: u8 = 1;
+    pub(crate) const FORMAT: u8 = 2;
+    pub(crate) const COUNTS: u8 = 3;
+    pub(crate) const CROSSINGS: u8 = 4;
+    pub(crate) const RAW: u8 = 5;
+    pub(crate) const POWER: u8 = 6;
+    pub(crate) const SNIPPET: u8 = 7;
+    pub(crate) const TELEMETRY: u8 = 8;
+    pub(crate) const IMPEDANCE: u8 = 9;
+    pub(crate) const ACK: u8 = 10;
+    pub(crate) const TABLE: u8 = 11;
+    pub(crate) const PONG: u8 = 12;
+    pub(crate) const COMMAND: u8 = 64;
+    pub(crate) const REPORT: u8 = 65;
+    pub(crate) const PING: u8 = 66;
+    pub(crate) const BYE: u8 = 127;
+}
+
+/// Operation bytes of a command.
+pub(crate) mod operation {
+    pub(crate) const START: u8 = 1;
+    pub(crate) const STOP: u8 = 2;
+    pub(crate) const SET_MODE: u8 = 3;
+    pub(crate) const SET_BIN_WIDTH: u8 = 4;
+    pub(crate) const SET_THRESHOLD: u8 = 5;
+    pub(crate) const SET_THRESHOLDS: u8 = 6;
+    pub(crate) const SELECT_RAW: u8 = 7;
+    pub(crate) const SET_BUDGET: u8 = 8;
+    pub(crate) const SET_MTU: u8 = 9;
+    pub(crate) const REQUEST_KEY: u8 = 10;
+    pub(crate) const REQUEST_IMPEDANCE: u8 = 11;
+}

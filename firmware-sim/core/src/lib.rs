@@ -8,3 +8,7 @@
 
 #[cfg(test)]
 extern crate std;
+
+pub mod link;
+pub mod rate;
+pub mod signal;

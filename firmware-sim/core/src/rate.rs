@@ -1,0 +1,288 @@
+//! What to give up when the radio carries less than the electrodes say.
+//!
+//! In: bits that the data took, bits that the radio took, the budget, and the time. Out: a [`Setting`] whenever another
+//! one fits better. Order of giving up: bin width first (a cursor hardly feels 40 ms), then precision, then the channels
+//! that fire least. Guarantees: never more than [`DOWN_US`] above the limit before it gives way, never up again before
+//! [`UP_US`] have passed in which the better setting would have fitted, so that it doesn't flap.
+
+/// What is sent of what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Bins are so many times as wide as asked.
+    pub widening: u8,
+    /// Higher counts are sent as this.
+    pub count_max: u16,
+    /// Channels of lower rate levels are not sent.
+    pub level_min: u8,
+}
+
+impl Setting {
+    /// Nothing is given up.
+    pub const ALL: Setting = Setting { widening: 1, count_max: COUNT_MAX, level_min: 0 };
+}
+
+/// Chooses settings.
+#[derive(Clone, Copy, Debug)]
+pub struct RateControl {
+    /// Rung of the ladder.
+    rung: u8,
+    budget_bps: u32,
+    /// What the radio was seen to carry when it was full; 0 unknown.
+    capacity_bps: u32,
+    /// Since when the bits below are counted.
+    since_us: u64,
+    produced_bits: u64,
+    taken_bits: u64,
+    /// Since when the next better rung would fit.
+    fits_since_us: Option<u64>,
+    /// The radio had more to take than it took, all the time since `since_us`.
+    was_full: bool,
+}
+
+impl RateControl {
+    /// With `budget_bps` bits a second, 0 for no limit.
+    #[must_use]
+    pub const fn new(budget_bps: u32, now_us: u64) -> Self {
+        RateControl {
+            rung: 0,
+            budget_bps,
+            capacity_bps: 0,
+            since_us: now_us,
+            produced_bits: 0,
+            taken_bits: 0,
+            fits_since_us: None,
+            was_full: true,
+        }
+    }
+
+    /// What to send now.
+    #[must_use]
+    pub const fn setting(&self) -> Setting {
+        LADDER[self.rung as usize].setting
+    }
+
+    /// Bits a second that may be sent: the budget, or what the radio carries if that is less; 0 for no limit.
+    #[must_use]
+    pub const fn limit_bps(&self) -> u32 {
+        match (self.budget_bps, self.capacity_bps) {
+            (budget, 0) => budget,
+            (0, capacity) => capacity,
+            (budget, capacity) => {
+                if budget < capacity {
+                    budget
+                } else {
+                    capacity
+                }
+            }
+        }
+    }
+
+    /// Another budget, 0 for no limit. What was learnt of the radio is forgotten.
+    pub fn set_budget(&mut self, budget_bps: u32, now_us: u64) {
+        self.budget_bps = budget_bps;
+        self.capacity_bps = 0;
+        self.restart(now_us);
+    }
+
+    /// The bits of a second that the data took, headers and seals included.
+    pub fn produced(&mut self, bits: u32) {
+        self.produced_bits += u64::from(bits);
+    }
+
+    /// What the radio took, and whether more was waiting for it then.
+    pub fn taken(&mut self, bits: u32, more_waits: bool) {
+        self.taken_bits += u64::from(bits);
+        self.was_full &= more_waits;
+    }
+
+    /// What the other end says arrives, bits a second, where it says that less than two thirds of all does.
+    pub fn arrives(&mut self, bps: u32) {
+        self.capacity_bps = bps.max(BPS_MIN);
+    }
+
+    /// Looks at what was counted; the new setting if it is another. Call it once a bin.
+    pub fn step(&mut self, now_us: u64) -> Option<Setting> {
+        let elapsed_us = now_us.saturating_sub(self.since_us);
+        if elapsed_us < WINDOW_US {
+            return None;
+        }
+        let per_second = |bits: u64| (bits * 1_000_000 / elapsed_us) as u32;
+        let produced_bps = per_second(self.produced_bits);
+        if self.was_full && self.produced_bits > self.taken_bits {
+            self.capacity_bps = per_second(self.taken_bits).max(BPS_MIN);
+        } else if self.capacity_bps != 0 {
+            // It may carry more again: only trying tells.
+            self.capacity_bps = self.capacity_bps.saturating_add(self.capacity_bps / 16);
+            if self.budget_bps != 0 && self.capacity_bps > self.budget_bps {
+                self.capacity_bps = 0;
+            }
+        }
+        let before = self.rung;
+        let limit = match self.limit_bps() {
+            0 => u32::MAX,
+            limit => limit,
+        };
+        if produced_bps > limit {
+            // As many rungs at once as it takes.
+            while (self.rung as usize) < LADDER.len() - 1 && self.expected(produced_bps, before) > limit {
+                self.rung += 1;
+            }
+            if self.rung == before && (self.rung as usize) < LADDER.len() - 1 {
+                self.rung += 1;
+            }
+            self.fits_since_us = None;
+        } else if self.rung > 0 {
+            self.rung -= 1;
+            // A tenth is kept free, for all that isn't data.
+            let fits = u64::from(self.expected(produced_bps, before)) * 10 <= u64::from(limit) * 9;
+            let since = *self.fits_since_us.get_or_insert(now_us);
+            if !fits {
+                self.fits_since_us = None;
+            }
+            if !fits || now_us - since < UP_US {
+                self.rung = before;
+            } else {
+                self.fits_since_us = None;
+            }
+        }
+        self.restart(now_us);
+        (self.rung != before).then(|| self.setting())
+    }
+
+    /// Bits a second on this rung where `bps` were seen on rung `from`.
+    fn expected(&self, bps: u32, from: u8) -> u32 {
+        let cost = |rung: u8| u64::from(LADDER[rung as usize].cost);
+        (u64::from(bps) * cost(self.rung) / cost(from)).min(u64::from(u32::MAX)) as u32
+    }
+
+    fn restart(&mut self, now_us: u64) {
+        self.since_us = now_us;
+        self.produced_bits = 0;
+        self.taken_bits = 0;
+        self.was_full = true;
+    }
+}
+
+/// A rung of the ladder.
+struct Rung {
+    setting: Setting,
+    /// Bits, relative to the first rung's 256: of Poisson counts of 0.1 to 0.4 a bin where bins widen, and cautious
+    /// guesses where channels are left out. Only how many rungs to take at once hangs on it.
+    cost: u16,
+}
+
+const fn rung(widening: u8, count_max: u16, level_min: u8, cost: u16) -> Rung {
+    Rung { setting: Setting { widening, count_max, level_min }, cost }
+}
+
+const LADDER: [Rung; 14] = [
+    rung(1, COUNT_MAX, 0, 256),
+    rung(2, COUNT_MAX, 0, 187),
+    rung(3, COUNT_MAX, 0, 152),
+    rung(4, COUNT_MAX, 0, 130),
+    rung(5, COUNT_MAX, 0, 114),
+    rung(5, 3, 0, 110),
+    rung(5, 1, 0, 92),
+    rung(5, 1, 4, 88),
+    rung(5, 1, 8, 82),
+    rung(5, 1, 10, 74),
+    rung(5, 1, 12, 62),
+    rung(5, 1, 14, 48),
+    rung(5, 1, 16, 32),
+    rung(5, 1, 18, 16),
+];
+
+/// Nothing is cut off.
+pub const COUNT_MAX: u16 = 65_534;
+/// How long bits are counted before they are judged.
+const WINDOW_US: u64 = 250_000;
+/// After this long above the limit, it has given way.
+pub const DOWN_US: u64 = 2 * WINDOW_US;
+/// For so long the better setting must fit.
+pub const UP_US: u64 = 3_000_000;
+/// A radio that carries less than this is no radio.
+const BPS_MIN: u32 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Data of `full_bps` on the first rung, for `seconds`; the rung and what was produced a second, each 20 ms.
+    fn run(
+        control: &mut RateControl,
+        from_us: u64,
+        seconds: u64,
+        full_bps: u64,
+        carries_bps: u64,
+    ) -> std::vec::Vec<u64> {
+        let mut produced = std::vec::Vec::new();
+        let mut backlog = 0u64;
+        for tick in 0..seconds * 50 {
+            let now = from_us + (tick + 1) * 20_000;
+            let rung = LADDER.iter().position(|rung| rung.setting == control.setting()).expect("a rung");
+            // Other costs than the ladder's own, so that its guesses are put to the test.
+            let bits = full_bps / 50 * u64::from(LADDER[rung].cost) / 256 * 9 / 10 + full_bps / 500;
+            control.produced(bits as u32);
+            backlog += bits;
+            let takes = backlog.min(carries_bps / 50);
+            backlog = (backlog - takes).min(carries_bps / 5);
+            control.taken(takes as u32, backlog > 0);
+            control.step(now);
+            produced.push(bits * 50);
+        }
+        produced
+    }
+
+    #[test]
+    fn what_fits_stays_as_asked() {
+        let mut control = RateControl::new(1_300_000, 0);
+        run(&mut control, 0, 60, 1_250_000, 2_000_000);
+        assert_eq!(control.setting(), Setting::ALL);
+        let mut control = RateControl::new(0, 0);
+        run(&mut control, 0, 60, 1_250_000_000, 2_000_000_000);
+        assert_eq!(control.setting(), Setting::ALL, "no budget is no limit");
+    }
+
+    #[test]
+    fn what_does_not_fit_widens_bins_first_and_comes_back() {
+        let mut control = RateControl::new(1_300_000, 0);
+        let produced = run(&mut control, 0, 20, 1_600_000, 5_000_000);
+        assert!(produced[25..].iter().all(|&bps| bps <= 1_300_000), "{:?}", &produced[..40]);
+        assert_eq!((control.setting().count_max, control.setting().level_min), (COUNT_MAX, 0));
+        assert_eq!(control.setting().widening, 2);
+        run(&mut control, 20_000_000, 20, 900_000, 5_000_000);
+        assert_eq!(control.setting(), Setting::ALL);
+    }
+
+    #[test]
+    fn a_radio_that_collapses_is_followed_down_and_up() {
+        let mut control = RateControl::new(0, 0);
+        run(&mut control, 0, 5, 800_000, 2_000_000);
+        assert_eq!(control.setting(), Setting::ALL);
+        let produced = run(&mut control, 5_000_000, 20, 800_000, 200_000);
+        assert!(control.setting() != Setting::ALL);
+        let over = produced[50..].iter().filter(|&&bps| bps > 200_000).count();
+        assert!(over < produced.len() / 5, "{over} of {} ticks above what it carries", produced.len());
+        run(&mut control, 25_000_000, 120, 800_000, 2_000_000);
+        assert_eq!(control.setting(), Setting::ALL);
+    }
+
+    #[test]
+    fn it_never_flaps_and_never_stays_above() {
+        for (seed, share) in (1..40u64).map(|k| (k, 10 + 7 * k)) {
+            let mut control = RateControl::new(1_000_000, 0);
+            let full = 10_000 * share;
+            let (mut changes, mut last) = (0, control.setting());
+            for second in 0..60 {
+                let produced = run(&mut control, second * 1_000_000, 1, full, 10_000_000);
+                if second > 1 && control.rung as usize != LADDER.len() - 1 {
+                    let mean = produced.iter().sum::<u64>() / 50;
+                    assert!(mean <= 1_100_000, "seed {seed}, second {second}: {mean} bits");
+                }
+                changes += u32::from(control.setting() != last);
+                last = control.setting();
+            }
+            assert!(changes <= 14, "{changes} changes of data of {full} bits a second");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What an implant's electrodes hear: the simulator of `efference`, a millisecond at a time.
+//!
+//! In: a simulator's address without its `sim:`. Out: broadband frames, or the spikes themselves where nobody wants to
+//! wait for filters. Guarantees the samples that `efference` itself simulates under the same address.
+
+use efference::block::{Block, Crossing, Payload, StreamKind};
+use efference::recording::{self, Recording, Truth};
+use efference::sources::{ReadOutcome, SampleSource};
+use efference::{Error, SampleRate};
+
+/// Simulated tissue round an implant.
+pub struct Tissue {
+    source: Box<dyn SampleSource>,
+    block: Block,
+    truth: Truth,
+}
+
+/// What was heard within a block.
+#[derive(Clone, Copy, Debug)]
+pub enum Heard<'a> {
+    /// Samples in counts of the converter, frame by frame, all electrodes each.
+    Frames(&'a [i16]),
+    /// Spikes of so many milliseconds, one by one, as if found without error.
+    Spikes {
+        /// Milliseconds.
+        n_ms: u32,
+        /// Which, by millisecond and electrode.
+        spikes: &'a [Crossing],
+    },
+}
+
+impl Tissue {
+    /// Tissue for `seconds`. `address` is a profile and what differs from it: `neuralink-n1,seed=3`. With `spikes`, no
+    /// broadband is simulated, which is what 50,000 electrodes on a desk need.
+    ///
+    /// # Errors
+    /// As the simulator's own address.
+    pub fn open(address: &str, spikes: bool, seconds: f64) -> Result<Self, Error> {
+        let kind = if spikes { "crossings,width_ms=1" } else { "broadband" };
+        let Recording { source, truth, .. } =
+            recording::open(&format!("sim:{address},kind={kind},seconds={seconds}"), None)?;
+        let block = source.new_block();
+        Ok(Tissue { source, block, truth })
+    }
+
+    /// Electrodes.
+    pub fn n_electrodes(&self) -> usize {
+        self.source.info().n_channels()
+    }
+
+    /// Frames a second of broadband; 1,000 where there are spikes alone.
+    pub fn sample_rate(&self) -> SampleRate {
+        self.source.info().sample_rate
+    }
+
+    /// What the user intends.
+    pub fn truth(&self) -> &Truth {
+        &self.truth
+    }
+
+    /// The next block, about a millisecond; `None` when the time is over.
+    ///
+    /// # Errors
+    /// None of a simulator.
+    pub fn read(&mut self) -> Result<Option<Heard<'_>>, Error> {
+        if self.source.read(&mut self.block)? == ReadOutcome::End {
+            return Ok(None);
+        }
+        let n_frames = self.block.header.n_frames;
+        Ok(Some(match (&self.block.payload, self.source.info().kind) {
+            (Payload::Crossings(spikes), StreamKind::Crossings) => Heard::Spikes { n_ms: n_frames, spikes },
+            (Payload::Int16(samples), _) => {
+                Heard::Frames(&samples[..n_frames as usize * self.source.info().n_channels()])
+            }
+            _ => return Err(Error::usage("tissue", "a block of another kind than was asked for")),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_of_either_kind_is_heard_whole() {
+        let mut tissue = Tissue::open("blackrock-utah,electrodes=16,seed=2", false, 1.0).expect("legal");
+        let mut n_samples = 0;
+        while let Some(heard) = tissue.read().expect("a simulator") {
+            let Heard::Frames(samples) = heard else { panic!("broadband was asked for") };
+            n_samples += samples.len();
+        }
+        assert_eq!(n_samples, 30_000 * 16);
+        let mut tissue = Tissue::open("blackrock-utah,electrodes=16,seed=2", true, 1.0).expect("legal");
+        let (mut ms, mut n_spikes) = (0, 0);
+        while let Some(heard) = tissue.read().expect("a simulator") {
+            let Heard::Spikes { n_ms, spikes } = heard else { panic!("spikes were asked for") };
+            assert!(spikes.iter().all(|spike| u32::from(spike.frame) < n_ms && spike.channel < 16));
+            (ms, n_spikes) = (ms + n_ms, n_spikes + spikes.len());
+        }
+        assert!(ms == 1000 && n_spikes > 10, "{ms} ms, {n_spikes} spikes");
+    }
+}
