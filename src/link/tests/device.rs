@@ -232,7 +232,12 @@ impl Scripted {
 
     /// Whatever is due.
     pub(crate) fn step(&mut self, now_ns: u64) {
-        if self.endpoint.tally().is_none() || self.is_mute {
+        if self.is_mute {
+            return;
+        }
+        // Nobody is there to hear: bins are given up.
+        let is_alone = self.endpoint.tally().is_none();
+        if is_alone && !self.is_running {
             return;
         }
         if now_ns - self.said_ns >= 1_000_000_000 || self.is_format_due {
@@ -260,7 +265,7 @@ impl Scripted {
         let width = u64::from(self.format.bin_samples);
         let end = |device: &Scripted, n: u32| device.format.origin_sample + u64::from(device.next_bin + n) * width;
         while end(self, self.n_bins) <= self.sample(now_ns) {
-            if self.to_drop > 0 {
+            if self.to_drop > 0 || is_alone {
                 self.to_drop -= self.n_bins.min(self.to_drop);
                 self.bins_dropped += self.n_bins;
             } else {
@@ -320,6 +325,11 @@ impl Scripted {
             table: self.table,
             coded: &coded[..length],
         })]);
+    }
+
+    /// Forgets the session without a word.
+    pub(crate) fn hang_up(&mut self) {
+        self.endpoint.end();
     }
 
     /// Samples of an electrode, whatever they are.

@@ -99,6 +99,12 @@ fn a_silence_that_the_session_outlives_is_a_stall() {
     assert!(world.has("audible") && !world.has("connecting 2") && world.host.is_live());
     assert_eq!(world.gaps.len(), 1, "{:?}", world.gaps);
     assert!(world.lost(Cause::Stall) >= 26, "{:?}", world.gaps);
+    // What the radio loses later has nothing to do with it.
+    world.up.is_dead = true;
+    world.run_ms(60);
+    world.up.is_dead = false;
+    world.run_ms(500);
+    assert!(world.lost(Cause::Radio) >= 2 && world.gaps.len() == 2, "{:?}", world.gaps);
     world.close();
     assert_eq!((world.host.ledger().link.stalls, world.host.ledger().link.sessions), (1, 1));
 }
@@ -129,6 +135,66 @@ fn a_longer_silence_is_called_into_and_the_stream_goes_on() {
 }
 
 #[test]
+fn a_session_that_the_device_gave_up_is_followed_by_another() {
+    let mut world = World::sealed(16);
+    world.run_ms(2000);
+    world.up.is_dead = true;
+    world.device.hang_up();
+    world.run_ms(1000);
+    world.up.is_dead = false;
+    world.run_ms(1000);
+    assert!(world.has("connected true") && world.gaps.len() == 1, "{:?} {:?}", world.events, world.gaps);
+    assert!((50..80).contains(&world.lost(Cause::Disconnect)), "{:?}", world.gaps);
+    // It says goodbye, and is called again at once.
+    world.device.say(&[crate::wire::Record::Bye]);
+    world.device.hang_up();
+    world.run_ms(1000);
+    assert!(world.endings.contains(&Ending::Bye) && world.host.is_live());
+    assert!(world.gaps.len() <= 2 && world.bins.len() > 150, "{:?}", world.gaps);
+    assert_eq!(world.device.commands.len(), 4, "what was asked for stands");
+    world.close();
+    let ledger = world.host.ledger();
+    assert_eq!((ledger.link.sessions, ledger.link.boots), (3, 1));
+    // Datagrams of a session that was over by then are lost, though they came.
+    let n_void = ["no session", "wrong session"].iter().filter_map(|c| ledger.packets.dropped.get(c)).sum::<u64>();
+    assert_eq!(ledger.datagrams.received + n_void, world.delivered.len() as u64);
+}
+
+#[test]
+fn another_device_is_not_taken_for_the_first() {
+    let mut world = World::sealed(17);
+    world.run_ms(1000);
+    world.device.reboot(world.now_ns);
+    world.device.n_channels = 50;
+    world.run_ms(2000);
+    assert!(world.endings.contains(&Ending::OtherDevice) && !world.host.is_live());
+    world.device.reboot(world.now_ns);
+    world.run_ms(2000);
+    assert!(world.host.is_live() && world.bins.last().is_some_and(|bin| bin.boot == 7002));
+    world.host.close(crate::HostTime { ns: world.now_ns }, Some(world.device.sent));
+    assert!(world.host.ledger().is_balanced());
+}
+
+#[test]
+fn packets_take_no_memory_once_the_device_has_answered() {
+    let mut world = World::sealed(18);
+    world.run_ms(500);
+    assert!(world.n_allocations > 0, "the counter counts");
+    world.n_allocations = 0;
+    (world.up.loss, world.up.jitter_ns, world.up.twice, world.down.loss) = (0.1, 30_000_000, 0.1, 0.1);
+    world.device.telling = 1;
+    world.run_ms(1000);
+    world.device.change(|format| format.bin_samples = 800);
+    world.device.send_raw(1);
+    world.run_ms(1000);
+    world.up.is_dead = true;
+    world.run_ms(1000);
+    world.up.is_dead = false;
+    world.run_ms(1000);
+    assert_eq!(world.n_allocations, 0);
+}
+
+#[test]
 fn after_a_restart_the_stream_goes_on_by_the_hosts_time() {
     let mut world = World::sealed(7);
     world.run_ms(2000);
@@ -150,7 +216,8 @@ fn after_a_restart_the_stream_goes_on_by_the_hosts_time() {
     assert!(world.gaps.len() == 1 && world.lost(Cause::Reboot) > 20, "{:?}", world.gaps);
     assert_eq!(world.device.commands.iter().filter(|command| *command == "Start").count(), 2);
     world.close();
-    assert_eq!(world.host.ledger().link.boots, 2);
+    let link = world.host.ledger().link;
+    assert_eq!((link.boots, link.clock_jumps), (2, 0), "another start is no jump");
 }
 
 #[test]
@@ -278,7 +345,7 @@ fn a_wrong_key_gives_nothing_and_ends_nothing() {
 fn a_capture_gives_the_same_bins_again() {
     let mut world = World::sealed(15);
     world.run_ms(1000);
-    (world.up.loss, world.up.jitter_ns) = (0.1, 30_000_000);
+    (world.up.loss, world.up.jitter_ns) = (0.1, 80_000_000);
     world.run_ms(3000);
     world.device.reboot(world.now_ns);
     world.run_ms(3000);

@@ -90,6 +90,8 @@ pub(crate) struct World {
     pub(crate) delivered: BTreeSet<Vec<u8>>,
     /// What passed the host, for a replay.
     pub(crate) tape: Vec<(u64, bool, Vec<u8>)>,
+    /// Allocations of the host while it took packets and gave some.
+    pub(crate) n_allocations: u64,
 }
 
 impl World {
@@ -110,6 +112,7 @@ impl World {
             end: None,
             delivered: BTreeSet::new(),
             tape: Vec::new(),
+            n_allocations: 0,
         }
     }
 
@@ -135,7 +138,9 @@ impl World {
             if is_intact && matches!(packet[0], 0x28 | 0x2C) {
                 self.delivered.insert(packet[1..6].to_vec());
             }
-            self.host.handle_packet(HostTime { ns: at }, &packet);
+            let host = &mut self.host;
+            let used = allocation_counter::measure(|| host.handle_packet(HostTime { ns: at }, &packet));
+            self.n_allocations += used.count_total;
             self.tape.push((at, true, packet));
             self.serve();
         }
@@ -151,7 +156,11 @@ impl World {
     /// Takes all that the host has to say.
     pub(crate) fn serve(&mut self) {
         let mut packet = [0; 512];
-        while let Some(length) = self.host.poll_packet(HostTime { ns: self.now_ns }, &mut packet) {
+        loop {
+            let (host, mut length, now) = (&mut self.host, None, HostTime { ns: self.now_ns });
+            let used = allocation_counter::measure(|| length = host.poll_packet(now, &mut packet));
+            self.n_allocations += used.count_total;
+            let Some(length) = length else { break };
             self.tape.push((self.now_ns, false, packet[..length].to_vec()));
             self.down.send(self.now_ns, packet[..length].to_vec());
         }
