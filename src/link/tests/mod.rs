@@ -161,6 +161,17 @@ fn a_session_that_the_device_gave_up_is_followed_by_another() {
 }
 
 #[test]
+fn a_device_with_nothing_to_say_is_not_silent() {
+    let mut world = World::sealed(19);
+    world.run_ms(1000);
+    world.device.is_running = false;
+    world.down.delay_ns = 50_000_000;
+    world.run_ms(5000);
+    assert!(world.host.is_live() && !world.has("silent"), "{:?}", world.events);
+    world.close();
+}
+
+#[test]
 fn another_device_is_not_taken_for_the_first() {
     let mut world = World::sealed(17);
     world.run_ms(1000);
