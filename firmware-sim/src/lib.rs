@@ -1,3 +1,7 @@
 //! A pretend implant that needs no surgery: simulated tissue, the firmware of the real thing, and a bad radio.
 
+pub mod clock;
+pub mod device_faults;
+pub mod faults;
+pub mod radio;
 pub mod tissue;

@@ -11,3 +11,4 @@ extern crate std;
 
 pub mod link;
 pub mod rate;
+pub mod signal;

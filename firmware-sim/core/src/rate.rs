@@ -108,11 +108,13 @@ impl RateControl {
         }
         let per_second = |bits: u64| (bits * 1_000_000 / elapsed_us) as u32;
         let produced_bps = per_second(self.produced_bits);
-        if self.was_full && self.produced_bits > self.taken_bits {
+        if self.taken_bits == 0 {
+            // Nothing was taken at all: a stall, of which no throughput can be learnt.
+        } else if self.was_full && self.produced_bits > self.taken_bits {
             self.capacity_bps = per_second(self.taken_bits).max(BPS_MIN);
         } else if self.capacity_bps != 0 {
             // It may carry more again: only trying tells.
-            self.capacity_bps = self.capacity_bps.saturating_add(self.capacity_bps / 16);
+            self.capacity_bps = self.capacity_bps.saturating_add(self.capacity_bps / 4);
             if self.budget_bps != 0 && self.capacity_bps > self.budget_bps {
                 self.capacity_bps = 0;
             }
@@ -132,17 +134,25 @@ impl RateControl {
             }
             self.fits_since_us = None;
         } else if self.rung > 0 {
-            self.rung -= 1;
             // A tenth is kept free, for all that isn't data.
-            let fits = u64::from(self.expected(produced_bps, before)) * 10 <= u64::from(limit) * 9;
-            let since = *self.fits_since_us.get_or_insert(now_us);
-            if !fits {
+            let fits = |control: &Self| {
+                u64::from(control.expected(produced_bps, before)) * 10 <= u64::from(limit) * 9
+            };
+            self.rung -= 1;
+            if !fits(self) {
                 self.fits_since_us = None;
-            }
-            if !fits || now_us - since < UP_US {
+                self.rung = before;
+            } else if now_us - *self.fits_since_us.get_or_insert(now_us) < UP_US {
                 self.rung = before;
             } else {
                 self.fits_since_us = None;
+                while self.rung > 0 {
+                    self.rung -= 1;
+                    if !fits(self) {
+                        self.rung += 1;
+                        break;
+                    }
+                }
             }
         }
         self.restart(now_us);

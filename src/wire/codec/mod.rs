@@ -7,3 +7,4 @@ pub mod counts;
 pub mod levels;
 pub mod range;
 pub mod rates;
+pub mod raw;

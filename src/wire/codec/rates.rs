@@ -35,6 +35,12 @@ impl Rate {
         self.mean = if count > mean { mean + step } else { mean - step } as u32;
     }
 
+    /// The same channel in bins that are `wider` times as wide as before, over `narrower`.
+    pub fn rescale(&mut self, wider: u32, narrower: u32) {
+        let mean = u64::from(self.mean) * u64::from(wider) / u64::from(narrower.max(1));
+        self.mean = u32::try_from(mean).unwrap_or(u32::MAX);
+    }
+
     /// Its level; one that is told already stays until the mean is clearly another's, so that tables change little.
     #[must_use]
     pub fn level(&self, told: Option<u8>) -> u8 {

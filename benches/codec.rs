@@ -1,0 +1,165 @@
+//! Sizes and speeds of the codec of counts: bits beside the entropy, channel-bins a second.
+//!
+//! In: a minute of simulated counts of 20 ms (synthetic), of 1,024 and of 50,000 electrodes, at a mean of 5 and of 10
+//! spikes a second and electrode. Out: lines `name value` for `scripts/figures link`; with `--test` a second of each.
+//! Sizes count everything that the codec adds: units that fit a packet, the flat start, and the tables of rates.
+
+use efference::block::Payload;
+use efference::recording;
+use efference::sources::ReadOutcome;
+use efference::wire::codec::counts::{self, Levels};
+use efference::wire::codec::levels::N_LEVELS;
+use efference::wire::codec::rates::{Rate, encode_table};
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::time::Instant;
+
+fn main() {
+    let is_test = std::env::args().any(|argument| argument == "--test");
+    let seconds = if is_test { 1 } else { 60 };
+    for (profile, n_channels) in [("neuralink-n1", 1_024), ("paradromics-50k", 50_000)] {
+        for mean_hz in [5.0, 10.0] {
+            if is_test && n_channels == 50_000 && mean_hz == 10.0 {
+                continue;
+            }
+            let bins = simulated(profile, mean_hz, seconds);
+            let coded = Coded::of(&bins, n_channels);
+            let name = format!("codec.counts.{n_channels}.{mean_hz}hz");
+            let entropy = entropy_bits(&bins, n_channels);
+            let n = (bins.len() / n_channels * n_channels) as f64;
+            let sum: u64 = bins.iter().map(|&count| u64::from(count)).sum();
+            println!("{name}.mean_hz {:.2}", sum as f64 / n * 50.0);
+            println!("{name}.bits {:.4}", coded.bits / n);
+            println!("{name}.entropy_bits {:.4}", entropy / n);
+            println!("{name}.over_entropy {:.4}", coded.bits / entropy);
+            println!("{name}.tables_share {:.4}", coded.table_bits / coded.bits);
+            println!("{name}.payload_mbps {:.4}", coded.bits / f64::from(seconds) / 1e6);
+            let (encode, decode) = speed(&bins, n_channels, &coded.levels, if is_test { 1 } else { 5 });
+            println!("{name}.encode_mbins {encode:.1}");
+            println!("{name}.decode_mbins {decode:.1}");
+        }
+    }
+}
+
+/// Bins one behind the other, all channels each, of so many spikes a second and electrode.
+fn simulated(profile: &str, mean_hz: f64, seconds: u32) -> Vec<u16> {
+    let counts = |rate_hz: f64, seconds: u32| {
+        let address =
+            format!("sim:{profile},kind=counts,width_ms=20,dead=0,rate_hz={rate_hz},seconds={seconds}");
+        let mut source = recording::open(&address, None).expect("a simulator").source;
+        let (mut block, n_channels, mut bins) = (source.new_block(), source.info().n_channels(), Vec::new());
+        while source.read(&mut block).expect("a simulator") == ReadOutcome::Block {
+            if let Payload::Counts(counts) = &block.payload {
+                bins.extend_from_slice(&counts[..block.header.n_frames as usize * n_channels]);
+            }
+        }
+        bins
+    };
+    let trial = counts(mean_hz, 2);
+    let mean = trial.iter().map(|&count| f64::from(count)).sum::<f64>() / trial.len() as f64 * 50.0;
+    counts(mean_hz * mean_hz / mean, seconds)
+}
+
+/// What a device sends.
+struct Coded {
+    bits: f64,
+    table_bits: f64,
+    /// The last levels.
+    levels: Vec<u8>,
+}
+
+impl Coded {
+    fn of(bins: &[u16], n_channels: usize) -> Coded {
+        let mut rates = vec![Rate::default(); n_channels];
+        let mut levels: Vec<u8> = vec![0; n_channels];
+        let mut coded = Coded { bits: 0.0, table_bits: 0.0, levels: Vec::new() };
+        let mut out = vec![0; UNIT_MAX];
+        let mut has_levels = false;
+        for (number, bin) in bins.chunks_exact(n_channels).enumerate() {
+            let mut first = 0;
+            while first < n_channels {
+                let known = |range: std::ops::Range<usize>| match has_levels {
+                    true => Levels::Known(&levels[range]),
+                    false => Levels::Flat,
+                };
+                let n = counts::n_fitting(&bin[first..], known(first..n_channels), UNIT_MAX - MARGIN).max(1);
+                let unit = &bin[first..first + n];
+                let bytes = counts::encode(unit, known(first..first + n), &mut out).expect("it fits");
+                let mut back = vec![0; n];
+                counts::decode(&out[..bytes], known(first..first + n), &mut back).expect("what was encoded");
+                assert_eq!(back, unit, "lossless");
+                coded.bits += bytes as f64 * 8.0;
+                first += n;
+            }
+            rates.iter_mut().zip(bin).for_each(|(rate, &count)| rate.enter(count, number as u32));
+            if TABLES_AT.contains(&(number + 1)) {
+                let next: Vec<u8> = rates
+                    .iter()
+                    .zip(&levels)
+                    .map(|(rate, &level)| rate.level(has_levels.then_some(level)))
+                    .collect();
+                for (next, levels) in next.chunks(500).zip(levels.chunks(500)) {
+                    let base = has_levels.then_some((1, levels));
+                    coded.table_bits += encode_table(next, base, &mut out).expect("it fits") as f64 * 8.0;
+                }
+                (levels, has_levels) = (next, true);
+            }
+        }
+        coded.bits += coded.table_bits;
+        assert!(levels.iter().all(|&level| usize::from(level) < N_LEVELS));
+        coded.levels = levels;
+        coded
+    }
+}
+
+/// Sum over the channels of the empirical entropy of each one's counts.
+fn entropy_bits(bins: &[u16], n_channels: usize) -> f64 {
+    let n_bins = bins.len() / n_channels;
+    (0..n_channels)
+        .map(|channel| {
+            let mut histogram = BTreeMap::new();
+            for bin in 0..n_bins {
+                *histogram.entry(bins[bin * n_channels + channel]).or_insert(0u32) += 1;
+            }
+            let bits = |n: &u32| f64::from(*n) * (n_bins as f64 / f64::from(*n)).log2();
+            histogram.values().map(bits).sum::<f64>()
+        })
+        .sum()
+}
+
+/// Millions of channel-bins a second, to bytes and back; the best of `rounds`.
+#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+fn speed(bins: &[u16], n_channels: usize, levels: &[u8], rounds: usize) -> (f64, f64) {
+    let units: Vec<(&[u16], &[u8])> = bins
+        .chunks_exact(n_channels)
+        .take(if n_channels > 10_000 { 50 } else { 2_000 })
+        .flat_map(|bin| bin.chunks(UNIT_CHANNELS).zip(levels.chunks(UNIT_CHANNELS)))
+        .collect();
+    let n: usize = units.iter().map(|unit| unit.0.len()).sum();
+    let mut coded = vec![[0u8; 4 * UNIT_MAX]; units.len()];
+    let mut lengths = vec![0; units.len()];
+    let mut back = [0; UNIT_CHANNELS];
+    let (mut encode, mut decode) = (0f64, 0f64);
+    for _ in 0..rounds {
+        let began = Instant::now();
+        for ((unit, out), length) in units.iter().zip(&mut coded).zip(&mut lengths) {
+            *length = counts::encode(unit.0, Levels::Known(unit.1), out).expect("room");
+        }
+        encode = encode.max(n as f64 / began.elapsed().as_secs_f64() / 1e6);
+        let began = Instant::now();
+        for ((unit, out), &length) in units.iter().zip(&coded).zip(&lengths) {
+            let back = &mut back[..unit.0.len()];
+            counts::decode(&out[..length], Levels::Known(unit.1), back).expect("what was encoded");
+            black_box(back);
+        }
+        decode = decode.max(n as f64 / began.elapsed().as_secs_f64() / 1e6);
+    }
+    (encode, decode)
+}
+
+/// Bytes of a unit: what a packet of 512 bytes leaves.
+const UNIT_MAX: usize = 470;
+const MARGIN: usize = 4;
+const UNIT_CHANNELS: usize = 1_024;
+/// Bins after which a new table goes out: 2, 8 and 32 s.
+const TABLES_AT: [usize; 3] = [100, 400, 1_600];

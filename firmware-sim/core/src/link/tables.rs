@@ -1,0 +1,253 @@
+//! The device's rate tables: which one counts are coded with, and which one is on its way.
+//!
+//! In: counts bin by bin, and what the host says it has. Out: levels to code with, pieces of tables to send. Guarantees:
+//! counts are never coded with a table that the host doesn't have; the rule stands in `codec::rates`.
+
+use efference_wire::codec::counts::Levels;
+use efference_wire::codec::rates::{Rate, encode_table};
+use efference_wire::{Record, RecordWriter, Table};
+
+/// Two versions of rate levels, and the rates that the next one comes from. 6 bytes a channel.
+#[derive(Debug)]
+pub struct Tables<'a> {
+    rates: &'a mut [Rate],
+    used: &'a mut [u8],
+    next: &'a mut [u8],
+    /// Version of `used`; 0 none.
+    version: u8,
+    /// The host has said in this session that it has it.
+    is_confirmed: bool,
+    /// Version of `next`; 0 none is on its way.
+    next_version: u8,
+    /// First channel of the next piece.
+    cursor: usize,
+    /// All of it was sent once; again no sooner than asked.
+    was_sent: bool,
+    n_bins: u32,
+    next_at: u32,
+}
+
+impl<'a> Tables<'a> {
+    /// None yet. All three parts have one entry a channel.
+    #[must_use]
+    pub fn new(rates: &'a mut [Rate], used: &'a mut [u8], next: &'a mut [u8]) -> Self {
+        Tables {
+            rates,
+            used,
+            next,
+            version: 0,
+            is_confirmed: false,
+            next_version: 0,
+            cursor: 0,
+            was_sent: false,
+            n_bins: 0,
+            next_at: FIRST_AT,
+        }
+    }
+
+    /// What to code with, and its version.
+    #[must_use]
+    pub fn levels(&self) -> (Levels<'_>, u8) {
+        match self.version {
+            0 => (Levels::Flat, 0),
+            _ if !self.is_confirmed => (Levels::Flat, 0),
+            version => (Levels::Known(self.used), version),
+        }
+    }
+
+    /// Levels of the table in use; `None` while there is none.
+    #[must_use]
+    pub fn used(&self) -> Option<&[u8]> {
+        (self.version != 0 && self.is_confirmed).then_some(&*self.used)
+    }
+
+    /// Enters a bin; now and then a new table follows from it.
+    pub fn enter(&mut self, counts: &[u16]) {
+        let n_bins = self.n_bins;
+        for (rate, &count) in self.rates.iter_mut().zip(counts) {
+            rate.enter(count, n_bins);
+        }
+        self.n_bins = self.n_bins.saturating_add(1);
+        if self.next_version == 0 && self.n_bins >= self.next_at && (self.version == 0 || self.is_confirmed) {
+            let has_told = self.version != 0;
+            for ((next, rate), &told) in self.next.iter_mut().zip(&*self.rates).zip(&*self.used) {
+                *next = rate.level(has_told.then_some(told));
+            }
+            self.begin_next();
+            self.next_at = self.n_bins.saturating_add(self.n_bins.saturating_mul(2).min(BETWEEN_MAX));
+        }
+    }
+
+    /// Another bin width: rates go with it, the table doesn't.
+    pub fn rescale(&mut self, width: u32, width_before: u32) {
+        self.rates.iter_mut().for_each(|rate| rate.rescale(width, width_before));
+        if self.version != 0 || self.next_version != 0 {
+            for (next, rate) in self.next.iter_mut().zip(&*self.rates) {
+                *next = rate.level(None);
+            }
+            self.begin_next();
+        }
+        self.version = 0;
+    }
+
+    /// A host has come that may have nothing, or everything.
+    pub fn begin_session(&mut self) {
+        self.is_confirmed = false;
+        self.cursor = 0;
+        self.was_sent = false;
+    }
+
+    /// The host says which version it has whole, 0 for none.
+    pub fn confirm(&mut self, version: u8) {
+        if version != 0 && version == self.next_version {
+            self.used.copy_from_slice(self.next);
+            (self.version, self.next_version, self.is_confirmed) = (version, 0, true);
+        } else if version != 0 && version == self.version {
+            self.is_confirmed = true;
+        } else if self.version != 0 && self.next_version == 0 {
+            // It has lost the table, or never had it: told anew, as another version.
+            self.next.copy_from_slice(self.used);
+            self.begin_next();
+            self.version = 0;
+        } else if self.next_version != 0 && self.was_sent {
+            // Some piece was lost: all of it again.
+            (self.cursor, self.was_sent) = (0, false);
+        }
+    }
+
+    /// A piece of a table waits to be sent.
+    #[must_use]
+    pub fn has_piece(&self) -> bool {
+        self.next_version != 0 && !self.was_sent
+    }
+
+    /// Writes the next piece, as many channels as fit; whether one was written.
+    pub fn write_piece(&mut self, writer: &mut RecordWriter<'_>) -> bool {
+        if !self.has_piece() || writer.room() < PIECE_MIN {
+            return false;
+        }
+        // A level takes about half a byte; what doesn't fit is halved until it does.
+        let mut n =
+            (self.next.len() - self.cursor).min((writer.room() - HEAD) * 2).min(usize::from(u16::MAX));
+        while n > 0 {
+            let levels = &self.next[self.cursor..self.cursor + n];
+            let base = self.used().map(|used| (self.version, &used[self.cursor..self.cursor + n]));
+            let head = Record::Table(Table {
+                version: self.next_version,
+                first_channel: self.cursor as u32,
+                n_channels: n as u16,
+                n_total: self.next.len() as u32,
+                coded: &[],
+            });
+            if writer.push_with(&head, |out| encode_table(levels, base, out)).is_ok() {
+                self.cursor += n;
+                if self.cursor == self.next.len() {
+                    (self.cursor, self.was_sent) = (0, true);
+                }
+                return true;
+            }
+            n /= 2;
+        }
+        false
+    }
+
+    fn begin_next(&mut self) {
+        let newest = self.next_version.max(self.version);
+        // Never 0, and never the one in use.
+        self.next_version = if newest == u8::MAX { 1 } else { newest + 1 };
+        if self.next_version == self.version {
+            self.next_version = if self.version == u8::MAX { 1 } else { self.version + 1 };
+        }
+        (self.cursor, self.was_sent) = (0, false);
+    }
+}
+
+/// Bins after which the first table is made: a second of 20 ms.
+const FIRST_AT: u32 = 50;
+/// Bins between two tables at most: a minute of 20 ms.
+const BETWEEN_MAX: u32 = 3_000;
+/// Bytes of a table record before what is coded, at most.
+const HEAD: usize = 14;
+const PIECE_MIN: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use efference_wire::Records;
+    use efference_wire::codec::rates::decode_table;
+    use std::vec;
+    use std::vec::Vec;
+
+    /// Sends all pieces to a host that takes those that `arrives` lets through; whether it has the table then.
+    fn send(
+        tables: &mut Tables<'_>,
+        held: &mut (u8, Vec<u8>),
+        mut arrives: impl FnMut(usize) -> bool,
+    ) -> bool {
+        let (mut next, mut n_come, mut piece) = (vec![0; held.1.len()], 0, 0);
+        let mut version = 0;
+        while tables.has_piece() {
+            let mut bytes = [0; 200];
+            let mut writer = RecordWriter::new(&mut bytes);
+            assert!(tables.write_piece(&mut writer));
+            let n = writer.len();
+            for record in Records::new(&bytes[..n]) {
+                let Ok(Record::Table(table)) = record else { panic!("a table") };
+                let range = table.first_channel as usize
+                    ..table.first_channel as usize + usize::from(table.n_channels);
+                if arrives(piece) {
+                    let base = |version: u8| (version == held.0).then_some(&held.1[range.clone()]);
+                    decode_table(table.coded, base, &mut next[range.clone()]).expect("what was sent");
+                    n_come += range.len();
+                    version = table.version;
+                }
+            }
+            piece += 1;
+        }
+        let is_whole = n_come == next.len();
+        if is_whole {
+            *held = (version, next);
+        }
+        is_whole
+    }
+
+    #[test]
+    fn counts_are_coded_only_with_what_the_host_has() {
+        let n = 2_000;
+        let (mut rates, mut used, mut next) = (vec![Rate::default(); n], vec![0; n], vec![0; n]);
+        let mut tables = Tables::new(&mut rates, &mut used, &mut next);
+        let counts = |bin: usize| -> Vec<u16> {
+            (0..n).map(|c| u16::from((bin * 7 + c) % (c % 40 + 2) == 0)).collect()
+        };
+        let mut held = (0, vec![0; n]);
+        (0..60).for_each(|bin| tables.enter(&counts(bin)));
+        assert_eq!((tables.levels(), tables.has_piece()), ((Levels::Flat, 0), true));
+        assert!(!send(&mut tables, &mut held, |piece| piece != 2), "a piece is lost");
+        tables.confirm(held.0);
+        assert_eq!(tables.levels().1, 0, "not whole, not used");
+        assert!(send(&mut tables, &mut held, |_| true), "it is sent again");
+        tables.confirm(held.0);
+        assert_eq!(tables.levels(), (Levels::Known(&held.1), 1));
+        assert!(!tables.has_piece());
+        // The next one comes against this one.
+        (60..400).for_each(|bin| tables.enter(&counts(bin)));
+        assert!(tables.has_piece() && tables.levels().1 == 1);
+        assert!(send(&mut tables, &mut held, |_| true));
+        tables.confirm(held.0);
+        assert_eq!(tables.levels(), (Levels::Known(&held.1), 2));
+        // Another session of the same host goes on with it, a new host starts from nothing.
+        tables.begin_session();
+        assert_eq!(tables.levels().1, 0);
+        tables.confirm(2);
+        assert_eq!(tables.levels().1, 2);
+        tables.begin_session();
+        tables.confirm(0);
+        assert!(tables.has_piece() && tables.levels().1 == 0);
+        held = (0, vec![0; n]);
+        assert!(send(&mut tables, &mut held, |_| true));
+        tables.confirm(held.0);
+        assert_eq!(tables.levels(), (Levels::Known(&held.1), 3));
+        tables.rescale(2, 1);
+        assert!(tables.has_piece() && tables.levels().1 == 0, "other bins have other rates");
+    }
+}
