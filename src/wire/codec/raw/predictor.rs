@@ -24,7 +24,12 @@ pub(super) struct Predictor {
 
 impl Predictor {
     pub(super) fn new() -> Self {
-        Predictor { weights: START.map(|weight| i32::from(weight) << 16), past: [0; N_TAPS], power: 0, mean: 0 }
+        Predictor {
+            weights: START.map(|weight| i32::from(weight) << 16),
+            past: [0; N_TAPS],
+            power: 0,
+            mean: 0,
+        }
     }
 
     /// The power's logarithm, then how far each weight has gone from its start.
@@ -40,8 +45,11 @@ impl Predictor {
 
     /// What a snapshot tells, and as if `first` had come all the time.
     pub(super) fn restore(snapshot: &[u8; N_TAPS + 1], first: i16) -> Self {
-        let mut restored =
-            Predictor { power: exponential(snapshot[0]), mean: i32::from(first) << MEAN_SHIFT, ..Predictor::new() };
+        let mut restored = Predictor {
+            power: exponential(snapshot[0]),
+            mean: i32::from(first) << MEAN_SHIFT,
+            ..Predictor::new()
+        };
         for (weight, moved) in restored.weights.iter_mut().zip(&snapshot[1..]) {
             *weight += i32::from(*moved as i8) << (16 + MOVE_BITS);
         }
