@@ -3,17 +3,21 @@
 //! In: `sim:PROFILE[@RATE][,key=value]*`. Out: checked [`Settings`]. Guarantees that text of any content
 //! gives settings or an error that names the key, never a panic.
 
+use super::field::{FIELD_NUMBERS, is_of_fields};
 use super::settings::{NUMBERS, Settings};
 use super::task::Task;
 use crate::block::StreamKind;
-use crate::device::Profile;
+use crate::device::{FILE_END, Profile, Signal};
 use crate::error::Error;
 
 impl Settings {
     /// Settings from an address: `sim:PROFILE[@RATE][,key=value]*`.
     ///
+    /// PROFILE is a name ([`Profile::names`]) or the path of a file of your own, without commas, that ends in `.toml`.
     /// RATE is in Hz. The keys are `kind` (`broadband`, `counts` or `crossings`), `task` (`random`, `center-out` or
-    /// `rest`), `seed`, `electrodes`, `seconds`, `width_ms`, and the fields of [`Tissue`](super::Tissue) by name.
+    /// `rest`), `seed`, `electrodes`, `seconds`, `width_ms`, and the fields of [`Tissue`](super::Tissue) by name;
+    /// for devices that hear field potentials those of [`Potential`](super::Potential), and of `Tissue` those that
+    /// speak of no neuron.
     ///
     /// # Errors
     /// If the profile or a key is unknown, a key stands twice, or a value is not legal.
@@ -32,11 +36,12 @@ impl Settings {
         };
         let mut pieces = rest.split(',');
         let head = pieces.next().unwrap_or_default();
-        let (name, rate) = match head.split_once('@') {
-            Some((name, rate)) => (name, Some(rate)),
-            None => (head, None),
+        let (name, rate) = match head.rsplit_once('@') {
+            // An @ in a path is its own.
+            Some((name, rate)) if !rate.ends_with(FILE_END) => (name, Some(rate)),
+            _ => (head, None),
         };
-        let mut settings = Settings::new(Profile::named(name)?);
+        let mut settings = Settings::new(Profile::load(name)?);
         let mut seen = Vec::new();
         for piece in pieces {
             let Some((key, value)) = piece.split_once('=') else {
@@ -62,6 +67,9 @@ impl Settings {
     }
 
     fn set(&mut self, address: &str, key: &str, value: &str) -> Result<(), Error> {
+        let numbers = || NUMBERS.iter().chain(&FIELD_NUMBERS).filter(|n| n.in_address);
+        let hears_fields = self.profile.signal == Signal::FieldPotential;
+        let is_number_of_fields = FIELD_NUMBERS.iter().any(|n| n.key == key);
         let choice = |legal: &str, words: &[&'static str]| {
             let error = Error::usage(address, format!("`{value}`")).field(key).legal(legal);
             Err(error.suggest(value, words.iter().copied()))
@@ -91,9 +99,15 @@ impl Settings {
                 }
             }
             _ => {
-                let Some(n) = NUMBERS.iter().find(|n| n.in_address && n.key == key) else {
-                    return Err(unknown_key(address, key));
+                let Some(n) = numbers().find(|n| n.key == key) else {
+                    return Err(unknown_key(address, key, hears_fields));
                 };
+                if if hears_fields { !is_of_fields(key) } else { is_number_of_fields } {
+                    let signal = if hears_fields { "field potentials" } else { "spikes" };
+                    return Err(Error::usage(address, format!("the profile's device hears {signal}"))
+                        .field(key)
+                        .legal(keys(hears_fields).join(", ")));
+                }
                 let value = number(address, key, value)?;
                 if n.whole && value.fract() != 0.0 {
                     return Err(Error::usage(address, format!("a value of {value}"))
@@ -107,9 +121,18 @@ impl Settings {
     }
 }
 
-fn unknown_key(address: &str, key: &str) -> Error {
+/// The keys that mean something for a device that hears fields, or for one that hears spikes.
+fn keys(hears_fields: bool) -> Vec<&'static str> {
     let numbers = NUMBERS.iter().filter(|n| n.in_address).map(|n| n.key);
-    let keys: Vec<&str> = ["kind", "task", "seed"].into_iter().chain(numbers).collect();
+    let keys = ["kind", "task", "seed"].into_iter().chain(numbers);
+    if !hears_fields {
+        return keys.collect();
+    }
+    keys.chain(FIELD_NUMBERS.iter().map(|n| n.key)).filter(|key| is_of_fields(key)).collect()
+}
+
+fn unknown_key(address: &str, key: &str, hears_fields: bool) -> Error {
+    let keys = keys(hears_fields);
     let error =
         Error::usage(address, format!("the key `{key}` is unknown")).field(key).legal(keys.join(", "));
     error.suggest(key, keys)
@@ -149,8 +172,36 @@ mod tests {
     }
 
     #[test]
+    fn a_path_stands_where_a_name_may_and_keeps_its_at() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("own@2.toml");
+        let own =
+            include_str!("../../device/profiles/neucyber-beinao1.toml").replace("value = 128", "value = 20");
+        std::fs::write(&path, own).expect("written");
+        let path = path.to_str().expect("UTF-8");
+        let settings = Settings::parse(&format!("sim:{path},seed=3")).expect("legal");
+        assert_eq!((settings.electrodes, settings.sample_rate_hz, settings.seed), (20, 1_000.0, 3));
+        let settings = Settings::parse(&format!("sim:{path}@2000,electrodes=5")).expect("legal");
+        assert_eq!((settings.electrodes, settings.sample_rate_hz), (5, 2_000.0));
+        let error = Settings::parse("sim:absent.toml,seed=3").expect_err("no such file");
+        assert!(error.to_string().starts_with("absent.toml: "), "{error}");
+    }
+
+    #[test]
     fn bad_addresses_name_the_field_and_the_nearest_word() {
         for (address, wanted) in [
+            (
+                "sim:synchron-stentrode,kind=counts",
+                "field `kind`: kind=counts, but `synchron-stentrode` hears field",
+            ),
+            (
+                "sim:synchron-stentrode,snr=5",
+                "field `snr`: the profile's device hears field potentials. Legal: kind",
+            ),
+            ("sim:synchron-stentrode,beta_dept=1", "Try: `beta_depth`"),
+            ("sim:synchron-stentrode,beta_depth=2", "Legal: 0 to 1"),
+            ("sim:synchron-stentrode@300", "Legal: 400 to 100000"),
+            ("sim:neuralink-n1,beta_uv=5", "field `beta_uv`: the profile's device hears spikes"),
             ("neuralink-n1", "doesn't start with `sim:`"),
             ("sim:neuralink", "Try: `neuralink-n1`"),
             ("sim:neuralink-n1,electrode=3", "Try: `electrodes`"),

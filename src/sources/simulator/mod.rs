@@ -1,4 +1,4 @@
-//! A simulated user: neurons that fire for an intended velocity, and electrodes that hear them.
+//! A simulated user: neurons that fire for an intended velocity, or the field of many, and electrodes that hear them.
 //!
 //! In: [`Settings`], and either a scripted task ([`open`]: a recording with ground truth) or an intended
 //! velocity before each block ([`Simulator::intend`]: a closed loop). Out: blocks of broadband, of
@@ -15,6 +15,7 @@
 
 mod address;
 mod broadband;
+mod field;
 mod intended;
 mod lanes;
 mod neurons;
@@ -27,6 +28,7 @@ mod waveform;
 mod tests;
 
 pub use address::ADDRESS_PREFIX;
+pub use field::{Potential, Site};
 pub use neurons::Neuron;
 pub use script::open;
 pub use settings::{Settings, Tissue};
@@ -37,6 +39,7 @@ use crate::block::{BLOCK_FRAMES_MAX, Block, BlockHeader, Crossing, Payload, Stre
 use crate::error::Error;
 use crate::time::{SampleIndex, SampleRate};
 use broadband::Broadband;
+use field::FieldPotential;
 use intended::Intended;
 use lanes::{Purpose, generator};
 use neurons::Population;
@@ -97,7 +100,12 @@ impl Simulator {
         &self.body.alive
     }
 
-    /// Ground truth: every neuron, in the order of electrodes.
+    /// Ground truth of a device that hears field potentials: every electrode, in the order of channels; else none.
+    pub fn sites(&self) -> &[Site] {
+        self.body.sites()
+    }
+
+    /// Ground truth: every neuron, in the order of electrodes; none of a device that hears field potentials.
     pub fn neurons(&self) -> &[Neuron] {
         &self.body.neurons
     }
@@ -139,6 +147,7 @@ struct Body {
 #[derive(Clone, Debug)]
 enum Signal {
     Broadband(Box<Broadband>),
+    Field(Box<FieldPotential>),
     Counts { width_ms: u64 },
     Crossings { width_ms: u64 },
 }
@@ -149,19 +158,30 @@ impl Body {
         let n = settings.electrodes;
         let mut rng = generator(settings.seed, Purpose::Tissue);
         let alive = draw_alive(n, settings.tissue.dead, &mut rng);
-        let neurons = draw_neurons(&settings.tissue, &alive, &mut rng);
+        let field = settings.profile.field.as_ref();
+        let neurons = match field {
+            None => draw_neurons(&settings.tissue, &alive, &mut rng),
+            Some(_) => Vec::new(),
+        };
         let lag_max_ms = settings.tissue.lag_max_ms;
         let population = Population::new(&neurons, lag_max_ms, generator(settings.seed, Purpose::Spikes));
         let sample_rate = SampleRate::new(settings.frames_hz(), "simulator")?;
         let about_1_ms = (settings.frames_hz() * 1e-3).round().clamp(1.0, BLOCK_FRAMES_MAX as f64);
-        let (signal, uv_per_count) = match settings.kind {
-            StreamKind::Broadband => {
+        let (signal, uv_per_count) = match (settings.kind, field) {
+            (StreamKind::Broadband, Some(field)) => {
+                let rng = generator(settings.seed, Purpose::Field);
+                let field = FieldPotential::new(settings, field, &alive, rng)?;
+                (Signal::Field(Box::new(field)), Some(settings.profile.uv_per_count.value))
+            }
+            (StreamKind::Broadband, None) => {
                 let noise = generator(settings.seed, Purpose::Noise);
                 let broadband = Broadband::new(settings, &neurons, &alive, noise);
                 (Signal::Broadband(Box::new(broadband)), Some(settings.profile.uv_per_count.value))
             }
-            StreamKind::Counts => (Signal::Counts { width_ms: u64::from(settings.width_ms) }, None),
-            StreamKind::Crossings => (Signal::Crossings { width_ms: u64::from(settings.width_ms) }, None),
+            (StreamKind::Counts, _) => (Signal::Counts { width_ms: u64::from(settings.width_ms) }, None),
+            (StreamKind::Crossings, _) => {
+                (Signal::Crossings { width_ms: u64::from(settings.width_ms) }, None)
+            }
         };
         Ok(Body {
             info: StreamInfo {
@@ -182,6 +202,13 @@ impl Body {
             next_frame: 0,
             next_tick: 0,
         })
+    }
+
+    fn sites(&self) -> &[Site] {
+        match &self.signal {
+            Signal::Field(field) => field.sites(),
+            Signal::Broadband(_) | Signal::Counts { .. } | Signal::Crossings { .. } => &[],
+        }
     }
 
     /// Fills `block` with at most `frames_max` frames, of crossings with no more than it surely has room for;
@@ -207,6 +234,18 @@ impl Body {
                     self.next_tick += 1;
                 }
                 broadband.fill(self.next_frame, n_frames, &mut out[..n_frames * n_channels]);
+            }
+            (Signal::Field(field), Payload::Int16(out)) if out.len() == room => {
+                let microhertz = self.info.sample_rate.microhertz();
+                let frames = out[..n_frames * n_channels].chunks_exact_mut(n_channels);
+                for (frame, samples) in (self.next_frame..).zip(frames) {
+                    while frame_at(self.next_tick * TICK_US, microhertz) <= frame {
+                        self.intended.push(velocity(self.next_tick));
+                        field.tick(&self.intended);
+                        self.next_tick += 1;
+                    }
+                    field.fill(frame, samples);
+                }
             }
             (Signal::Counts { width_ms }, Payload::Counts(out)) if out.len() == room => {
                 for frame in out[..n_frames * n_channels].chunks_exact_mut(n_channels) {

@@ -24,8 +24,12 @@ use ndarray::Array2;
 /// assert!(recording.about.synthetic);
 /// ```
 pub fn open(address: &str) -> Result<Recording, Error> {
-    let settings = Settings::parse(address)?;
-    let body = Body::new(&settings)?;
+    record(address, &Settings::parse(address)?)
+}
+
+/// The recording of settings that stand for `address`.
+pub(super) fn record(address: &str, settings: &Settings) -> Result<Recording, Error> {
+    let body = Body::new(settings)?;
     let n_frames = settings.n_frames();
     let n_ms = (n_frames as f64 * 1e3 / settings.frames_hz()).ceil() as usize;
     let lead_ms = settings.tissue.lag_max_ms as usize;
@@ -33,7 +37,7 @@ pub fn open(address: &str) -> Result<Recording, Error> {
     // What the hand does a lead later is what the subject intends now.
     let intended =
         path.velocity[lead_ms..].iter().map(|v| v.map(|v| v / settings.tissue.speed_full)).collect();
-    let about = about(address, &settings, &body, n_frames);
+    let about = about(address, settings, &body, n_frames);
     let truth = Truth::Kinematics(Kinematics {
         axes: vec!["x".into(), "y".into()],
         sample_rate: SampleRate::new(KINEMATICS_HZ, address)?,
@@ -80,24 +84,17 @@ fn about(address: &str, settings: &Settings, body: &Body, n_frames: u64) -> Abou
         }
     };
     let n_dead = body.alive.iter().filter(|&&alive| !alive).count();
-    let unsourced: Vec<&str> = [
-        ("electrodes", profile.electrodes.is_sourced()),
-        ("sample rate", profile.sample_rate_hz.is_sourced()),
-        ("bits", profile.bits.is_sourced()),
-        ("µV per count", profile.uv_per_count.is_sourced()),
-        ("electrodes per group", profile.electrodes_per_group.is_sourced()),
-    ]
-    .into_iter()
-    .filter_map(|(figure, sourced)| (!sourced).then_some(figure))
-    .collect();
+    let unsourced = profile.unsourced();
+    let made_of = match body.sites() {
+        [] => format!("{} neurons on {} electrodes", body.neurons.len(), settings.electrodes),
+        sites => {
+            let n_tuned = sites.iter().filter(|site| site.tuned).count();
+            format!("Field potentials of {} electrodes, {n_tuned} of them tuned", settings.electrodes)
+        }
+    };
     let mut notes = vec![
         format!("Synthetic: simulated from seed {}; no brain made these signals.", settings.seed),
-        format!(
-            "{} neurons on {} electrodes, of which {n_dead} are dead; task {}.",
-            body.neurons.len(),
-            settings.electrodes,
-            settings.task.name()
-        ),
+        format!("{made_of}, of which {n_dead} are dead; task {}.", settings.task.name()),
     ];
     if !unsourced.is_empty() {
         notes.push(format!(

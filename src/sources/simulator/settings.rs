@@ -3,6 +3,7 @@
 //! In: a [`Profile`] and changes to its defaults. Out: [`Settings`]. Guarantees that what
 //! [`Settings::check`] let through can be built.
 
+use super::field::{self, Potential};
 use super::task::Task;
 use crate::block::{BLOCK_FRAMES_MAX, CHANNELS_MAX, EVENTS_MAX, StreamKind};
 use crate::device::{Profile, Signal};
@@ -31,6 +32,8 @@ pub struct Settings {
     pub task: Task,
     /// Neurons and noise.
     pub tissue: Tissue,
+    /// Field potentials, of devices that hear them.
+    pub potential: Potential,
 }
 
 /// Neurons and noise. Amplitudes are those of the broadband signal, before any filter.
@@ -89,6 +92,10 @@ impl Default for Tissue {
 impl Settings {
     /// The defaults for `profile`: its electrodes and rate, broadband, 60 s, seed 1.
     pub fn new(profile: Profile) -> Self {
+        let mut tissue = Tissue::default();
+        if profile.signal == Signal::FieldPotential {
+            tissue.noise_uv = field::default_noise_uv();
+        }
         Settings {
             kind: StreamKind::Broadband,
             electrodes: profile.electrodes.value as usize,
@@ -99,7 +106,8 @@ impl Settings {
             seconds: 60.0,
             seed: 1,
             task: Task::Random,
-            tissue: Tissue::default(),
+            tissue,
+            potential: Potential::default(),
         }
     }
 
@@ -108,12 +116,15 @@ impl Settings {
     /// # Errors
     /// If a field is outside its range, or fields contradict each other.
     pub fn check(&self, place: &str) -> Result<(), Error> {
-        for n in &NUMBERS {
+        for n in NUMBERS.iter().chain(&field::FIELD_NUMBERS) {
             let value = (n.get)(self);
-            if !(n.min..=n.max).contains(&value) {
+            // A field is slower than a spike.
+            let hears_fields = self.profile.signal == Signal::FieldPotential;
+            let min = if hears_fields && n.key == RATE_KEY { field::SAMPLE_RATE_MIN_HZ } else { n.min };
+            if !(min..=n.max).contains(&value) {
                 return Err(Error::usage(place, format!("a value of {value}"))
                     .field(n.key)
-                    .legal(format!("{} to {}", n.min, n.max)));
+                    .legal(format!("{min} to {}", n.max)));
             }
         }
         if let Some(frames) = self.block_frames
@@ -149,12 +160,7 @@ impl Settings {
                 .field("seconds")
                 .legal("at least the width of one frame"));
         }
-        if self.profile.signal != Signal::Spikes {
-            return Err(Error::usage(place, format!("`{}` hears field potentials", self.profile.name))
-                .field("profile")
-                .legal("a profile whose signal is spikes"));
-        }
-        Ok(())
+        field::check(self, place)
     }
 
     /// Frames a second of the stream: of broadband, or of counts and crossings.
@@ -184,7 +190,7 @@ pub(super) struct Number {
 }
 
 macro_rules! number {
-    ($key:literal, $min:expr, $max:expr, $($field:ident).+) => {
+    ($key:expr, $min:expr, $max:expr, $($field:ident).+) => {
         Number {
             key: $key,
             min: $min,
@@ -208,6 +214,9 @@ macro_rules! number {
     };
 }
 
+pub(super) use number;
+
+const RATE_KEY: &str = "sample_rate_hz";
 /// Neurons of an electrode, each with at most a spike a millisecond.
 pub(super) const NEURONS_MAX: usize = 2;
 /// One frame of a millisecond always fits.
@@ -238,7 +247,7 @@ pub(super) const NUMBERS: [Number; 18] = [
     number!("speed_full", 1e-3, 1e3, tissue.speed_full),
     Number {
         in_address: false, // It stands after the profile: `@RATE`.
-        ..number!("sample_rate_hz", SAMPLE_RATE_MIN_HZ, SAMPLE_RATE_MAX_HZ, sample_rate_hz)
+        ..number!(RATE_KEY, SAMPLE_RATE_MIN_HZ, SAMPLE_RATE_MAX_HZ, sample_rate_hz)
     },
     Number {
         in_address: false, // It is the device's.

@@ -83,6 +83,12 @@ impl<Role> Endpoint<Role> {
         }
     }
 
+    /// How this end is protected.
+    #[must_use]
+    pub const fn access(&self) -> &Access {
+        &self.access
+    }
+
     /// What became of every packet that came, since this end was built.
     #[must_use]
     pub const fn counters(&self) -> &Counters {

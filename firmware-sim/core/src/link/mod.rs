@@ -1,9 +1,11 @@
 //! The device's end of the link.
 
 mod commands;
+mod end;
 mod outbox;
 mod tables;
 
 pub use commands::{Abilities, Commands, RAW_MAX, Task, Wanted, samples};
+pub use end::{Identity, LinkEnd, LinkMemory, Now, Vitals};
 pub use outbox::{Outbox, SLOT};
 pub use tables::Tables;

@@ -1,7 +1,6 @@
 //! What voltage a code of an analogue-to-digital converter stands for.
 //!
-//! In: a code. Out: the edges and the middle of its interval in fine units ([`Converter::fine_bits`] binary places of
-//! a count). Guarantees: edges grow with the code. The N1's converter has steps of 0.06 to 2 counts, the same ones on
+//! In: a code. Out: the edges and the middle of its interval in fine units, 2⁻⁵ of a count as a rule. Guarantees: edges grow with the code. The N1's converter has steps of 0.06 to 2 counts, the same ones on
 //! every electrode (code −1 never occurs); a codec that knows them needs a thirtieth fewer bits.
 
 /// How wide the codes of a converter are.
@@ -30,15 +29,18 @@ impl Converter {
 pub(super) trait Steps: Copy {
     /// Of a sample.
     fn bits(self) -> u32;
-    /// The lower edge of `code`, which may be one more than the last.
+    /// Binary places of a count that a fine unit has.
+    fn fine_bits(self) -> u32;
+    /// Twice the lower edge of `code`, which may be one more than the last. (Where a fine unit is a count, edges lie
+    /// between.)
     fn edge(self, code: i32) -> i32;
-    /// A code in or near whose interval `level` lies.
+    /// A code in or near whose interval half of `level` lies.
     fn near(self, level: i32) -> i32;
 
     /// The middle of the interval of `code`.
     #[inline(always)]
     fn middle(self, code: i32) -> i16 {
-        ((self.edge(code) + self.edge(code + 1)) >> 1) as i16
+        ((self.edge(code) + self.edge(code + 1)) >> 2) as i16
     }
 }
 
@@ -48,13 +50,6 @@ pub(super) struct Uniform {
     pub(super) bits: u32,
 }
 
-impl Uniform {
-    #[inline(always)]
-    fn fine_bits(self) -> u32 {
-        (BITS_MAX - self.bits).min(FINE_BITS)
-    }
-}
-
 impl Steps for Uniform {
     #[inline(always)]
     fn bits(self) -> u32 {
@@ -62,13 +57,18 @@ impl Steps for Uniform {
     }
 
     #[inline(always)]
+    fn fine_bits(self) -> u32 {
+        (BITS_MAX - self.bits).min(FINE_BITS)
+    }
+
+    #[inline(always)]
     fn edge(self, code: i32) -> i32 {
-        code << self.fine_bits()
+        (code << (self.fine_bits() + 1)) - i32::from(self.bits == BITS_MAX)
     }
 
     #[inline(always)]
     fn near(self, level: i32) -> i32 {
-        level >> self.fine_bits()
+        (level + i32::from(self.bits == BITS_MAX)) >> (self.fine_bits() + 1)
     }
 }
 
@@ -83,13 +83,18 @@ impl Steps for NeuralinkN1 {
     }
 
     #[inline(always)]
+    fn fine_bits(self) -> u32 {
+        FINE_BITS
+    }
+
+    #[inline(always)]
     fn edge(self, code: i32) -> i32 {
-        i32::from(N1_EDGES[((code + 512).max(0) as usize).min(1024)])
+        2 * i32::from(N1_EDGES[((code + 512).max(0) as usize).min(1024)])
     }
 
     #[inline(always)]
     fn near(self, level: i32) -> i32 {
-        let step = ((level - N1_EDGES[0] as i32).max(0) >> FINE_BITS) as usize;
+        let step = (((level >> 1) - N1_EDGES[0] as i32).max(0) >> NEAR_BITS) as usize;
         i32::from(N1_NEAR[step.min(N1_NEAR.len() - 1)])
     }
 }
@@ -117,12 +122,12 @@ static N1_EDGES: [i16; 1025] = {
     edges
 };
 
-/// The code at the middle of each count's worth of voltage, from the lowest edge up.
+/// The code at the middle of each quarter of a count of voltage, from the lowest edge up.
 static N1_NEAR: [i16; N1_SPAN] = {
     let mut near = [0; N1_SPAN];
     let (mut step, mut code) = (0, 0);
     while step < N1_SPAN {
-        let level = N1_EDGES[0] as i32 + ((step as i32) << FINE_BITS) + (1 << (FINE_BITS - 1));
+        let level = N1_EDGES[0] as i32 + ((step as i32) << NEAR_BITS) + (1 << (NEAR_BITS - 1));
         while code < 1023 && N1_EDGES[code + 1] as i32 <= level {
             code += 1;
         }
@@ -131,14 +136,16 @@ static N1_NEAR: [i16; N1_SPAN] = {
     }
     near
 };
-/// Counts from the lowest edge to the highest.
+/// Fine units in a step of the search.
+const NEAR_BITS: u32 = 3;
+/// Steps from the lowest edge to the highest.
 const N1_SPAN: usize = {
     let (mut span, mut code) = (0, 0);
     while code < 1024 {
         span += N1_WIDTHS[code] as usize;
         code += 1;
     }
-    span.div_ceil(1 << FINE_BITS)
+    span.div_ceil(1 << NEAR_BITS)
 };
 
 /// Widths of the codes −512..=511, 1/32 of the mean: the most likely ones given 100 recordings (of the 200 by name,
@@ -199,7 +206,7 @@ mod tests {
         let half = 1 << (steps.bits() - 1);
         for code in -half..half {
             assert!(steps.edge(code) < steps.edge(code + 1), "{code}");
-            let middle = i32::from(steps.middle(code));
+            let middle = 2 * i32::from(steps.middle(code));
             assert!((steps.edge(code)..steps.edge(code + 1)).contains(&middle), "{code}");
             assert!((steps.near(middle) - code).abs() <= 2, "{code}");
         }

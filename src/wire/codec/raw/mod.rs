@@ -14,3 +14,6 @@ mod spread;
 
 pub use converter::Converter;
 pub use frame::{Decoder, Encoder, FRAME_MAX, NotEncoded, RawError, bound_bytes};
+
+#[cfg(test)]
+mod tests;
