@@ -150,7 +150,8 @@ impl Host {
             Phase::Live => Some(self.heard_at.after(SILENT_NS).min(self.outbox.deadline())),
             Phase::Silent => Some(self.heard_at.after(LOST_NS).min(self.outbox.deadline())),
         };
-        let ask = (self.phase == Phase::Live).then(|| self.heard_at.after(ASK_NS)).filter(|at| *at > self.now);
+        let ask =
+            (self.phase == Phase::Live).then(|| self.heard_at.after(ASK_NS)).filter(|at| *at > self.now);
         let own = own.filter(|_| !self.settings.listens_only || self.phase == Phase::Live);
         [bins, own, ask].into_iter().flatten().min()
     }
@@ -268,7 +269,9 @@ impl Host {
     fn event(&self, happened: Happened) -> Option<Event<'_>> {
         Some(match happened {
             Happened::Connecting(attempt) => Event::Connecting { attempt },
-            Happened::Connected { is_resumed } => Event::Connected { device: self.device.as_ref()?, is_resumed },
+            Happened::Connected { is_resumed } => {
+                Event::Connected { device: self.device.as_ref()?, is_resumed }
+            }
             Happened::Format(change) => Event::FormatChanged(change),
             Happened::Telemetry(telemetry) => Event::Telemetry(telemetry),
             Happened::Ack(ack) => Event::Acknowledged(ack),

@@ -25,6 +25,7 @@ mod worker;
 pub use clock::{Clock, HostTime};
 pub use delivery::{Delivery, Sink};
 pub use drill::Drill;
+pub(crate) use meter::Meter;
 pub use meter::{Latency, Worst};
 pub use report::{CoreUse, FAULTS_TOLD_MAX, Lateness, Report, ShardReport, Stop, ThreadUse};
 
