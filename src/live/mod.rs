@@ -173,7 +173,8 @@ pub fn run(
     })
     .map_err(|error| Error::output("threads", format!("the system starts no thread ({error})")))?;
 
-    Ok(report::assemble(report::Parts {
+    let link = source.link_report();
+    let report = report::assemble(report::Parts {
         info: &info,
         plan: &plan,
         ended,
@@ -183,7 +184,8 @@ pub fn run(
         decoder,
         sinks,
         channels,
-    }))
+    });
+    Ok(Report { link, ..report })
 }
 
 /// What the threads leave behind.

@@ -21,7 +21,7 @@ mod trials;
 mod wav;
 
 pub use mapping::Mapping;
-pub use open::open;
+pub use open::{of_source, open};
 
 use crate::binning::BinSchedule;
 use crate::block::{StreamInfo, StreamKind};

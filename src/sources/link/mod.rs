@@ -5,6 +5,7 @@
 
 mod address;
 mod capture;
+mod discover;
 mod feed;
 mod key;
 mod report;
@@ -14,6 +15,7 @@ mod transport;
 
 pub use address::{Carrier, LinkAddress, Secrecy};
 pub use capture::{CaptureReader, CaptureWriter, Comment, FORMAT, Way};
+pub use discover::{Found, ask};
 pub use feed::Feed;
 pub use key::{PairingKey, entropy};
 pub use report::LinkReport;
