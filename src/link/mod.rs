@@ -55,6 +55,7 @@ mod settings;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod throughput;
 
 pub use event::{Bin, Cause, Device, Ending, Event, FormatChange, Gap};
 pub use frames::{Frame, Resampler};

@@ -206,7 +206,8 @@ impl Host {
         let wanted = &self.settings.wanted;
         let (mode, width) = (wanted.mode, device.samples(wanted.bin_width_us));
         let (budget, mtu, threshold) = (wanted.budget_bps, wanted.mtu, wanted.threshold);
-        let raw: Vec<u8> = wanted.raw_electrodes.iter().flat_map(|electrode| electrode.to_le_bytes()).collect();
+        let raw: Vec<u8> =
+            wanted.raw_electrodes.iter().flat_map(|electrode| electrode.to_le_bytes()).collect();
         if let Some(mtu) = mtu {
             self.command(Operation::SetMtu(mtu))?;
         }
