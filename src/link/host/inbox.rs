@@ -50,7 +50,7 @@ impl Host {
             }
         };
         let mut records = Records::new(&bytes[..n_bytes]);
-        while let Some(record) = records.next() {
+        for record in records.by_ref() {
             match record {
                 Ok(record) => {
                     self.ledger.records.read += 1;
