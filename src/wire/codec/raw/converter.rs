@@ -23,6 +23,22 @@ impl Converter {
             Converter::NeuralinkN1 => N1_BITS,
         }
     }
+
+    /// The lower edge of a code's interval, or the upper edge of the last code's, in 2^−[`Converter::edge_bits`] counts.
+    pub fn edge(self, code: i32) -> i32 {
+        match self {
+            Converter::Uniform { .. } => Uniform { bits: self.bits() }.edge(code),
+            Converter::NeuralinkN1 => NeuralinkN1.edge(code),
+        }
+    }
+
+    /// Binary places of [`Converter::edge`].
+    pub fn edge_bits(self) -> u32 {
+        1 + match self {
+            Converter::Uniform { .. } => Uniform { bits: self.bits() }.fine_bits(),
+            Converter::NeuralinkN1 => NeuralinkN1.fine_bits(),
+        }
+    }
 }
 
 /// A converter whose kind is known when the loops are compiled.
