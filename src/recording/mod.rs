@@ -4,6 +4,7 @@
 //! or float32 broadband or of counts, kinematics or classes, and an [`About`] for people. Files are read
 //! without trust: whatever their bytes, opening gives a recording or an [`Error`] that names file and field.
 
+pub mod archive;
 mod counts;
 mod files;
 mod flat;
