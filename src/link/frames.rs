@@ -244,7 +244,7 @@ impl Resampler {
 }
 
 /// Bins of a frame, or frames of a bin, at most.
-pub(super) const RATIO_MAX: u32 = 64;
+pub const RATIO_MAX: u32 = 64;
 
 #[cfg(test)]
 mod tests {
