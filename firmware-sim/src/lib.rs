@@ -9,3 +9,4 @@ pub mod implant;
 pub mod radio;
 pub mod serve;
 pub mod tissue;
+pub mod world;
