@@ -9,6 +9,7 @@ mod eval;
 mod hybrid;
 mod inspect;
 mod live;
+mod pack;
 mod plot;
 mod progress;
 mod replay;
@@ -17,6 +18,7 @@ mod source;
 mod spectrum;
 mod table;
 mod train;
+mod unpack;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -81,6 +83,8 @@ enum Command {
     Eval(eval::EvalArgs),
     Detect(detect::DetectArgs),
     Hybrid(hybrid::HybridArgs),
+    Pack(pack::PackArgs),
+    Unpack(unpack::UnpackArgs),
     Completions(CompletionsArgs),
 }
 
@@ -95,6 +99,8 @@ impl Command {
             Command::Eval(args) => eval::run(args),
             Command::Detect(args) => detect::run(args),
             Command::Hybrid(args) => hybrid::run(args),
+            Command::Pack(args) => pack::run(args),
+            Command::Unpack(args) => unpack::run(args),
             Command::Completions(args) => {
                 let mut script = Vec::new();
                 clap_complete::generate(args.shell, &mut Cli::command(), "efference", &mut script);
