@@ -61,6 +61,7 @@ pub struct World {
     end_us: u64,
     is_closed: bool,
     due: HostTime,
+    heard_at: HostTime,
 }
 
 impl World {
@@ -106,6 +107,7 @@ impl World {
             end_us: (scene.seconds * 1e6) as u64,
             is_closed: false,
             due: HostTime::default(),
+            heard_at: HostTime::default(),
         })
     }
 
@@ -120,10 +122,11 @@ impl World {
         self.now_us += STEP_US;
         let (now, at) = (self.now_us, HostTime { ns: self.now_us * 1_000 });
         self.body.advance(now)?;
-        let World { body, radio, feed, .. } = self;
+        let World { body, radio, feed, heard_at, .. } = self;
         let mut packet = [0; PACKET_MAX];
         let mut down = Vec::new();
         exchange(body, radio, now, &mut packet, |packet| {
+            *heard_at = at;
             feed.take(at, packet, |_, packet| down.push(packet.to_vec()));
         });
         feed.pass_time(at, |_, packet| down.push(packet.to_vec()));
@@ -144,6 +147,11 @@ impl World {
     /// Time, µs.
     pub fn now_us(&self) -> u64 {
         self.now_us
+    }
+
+    /// When a packet of the device came last.
+    pub fn heard_at(&self) -> HostTime {
+        self.heard_at
     }
 
     /// The next frames, if any wait; when they ended on the device.
