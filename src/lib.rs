@@ -26,6 +26,8 @@ pub mod device;
 
 pub use efference_wire as wire;
 
+pub mod link;
+
 pub mod recording;
 pub mod sources;
 

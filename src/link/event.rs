@@ -167,7 +167,9 @@ impl fmt::Display for Ending {
             Ending::Reboot => "the device started anew",
             Ending::Asked => "it was ended here",
             Ending::Exhausted => "its numbers were used up",
-            Ending::OtherDevice => "another device answered, whose electrodes or sample rate are not those before",
+            Ending::OtherDevice => {
+                "another device answered, whose electrodes or sample rate are not those before"
+            }
         })
     }
 }
@@ -276,10 +278,7 @@ mod tests {
              since 1.30 Mbit/s carry no more"
         );
         let again = Format { reason: Reason::Recovered, ..format };
-        assert_eq!(
-            change(again).to_string(),
-            "counts in bins of 20.0 ms, since the link carries more again"
-        );
+        assert_eq!(change(again).to_string(), "counts in bins of 20.0 ms, since the link carries more again");
     }
 
     #[test]

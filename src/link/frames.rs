@@ -87,15 +87,21 @@ impl Resampler {
     /// widths that would do.
     pub fn accepts(&self, bin_samples: u32, mode: Mode) -> Result<(), Error> {
         let Some(ratio) = self.ratio(bin_samples) else {
-            let of = |n: u32| self.frame_samples.is_multiple_of(n).then(|| (self.frame_samples / n).to_string());
+            let of =
+                |n: u32| self.frame_samples.is_multiple_of(n).then(|| (self.frame_samples / n).to_string());
             let narrower: Vec<String> = (2..=5).rev().filter_map(of).collect();
             let wider: Vec<String> =
                 (1..=4).map(|n| u64::from(self.frame_samples) * n).map(|width| width.to_string()).collect();
             let legal = [narrower, wider].concat().join(", ");
-            return Err(Error::model("link", format!("bins of {bin_samples} samples, where the model wants {}", self.frame_samples))
-                .field("bin_width_ms")
-                .legal(format!("a whole part of it or a whole multiple, up to {RATIO_MAX}: {legal} samples and so on"))
-                .hint("a budget that carries such a width, or a model trained with this one"));
+            return Err(Error::model(
+                "link",
+                format!("bins of {bin_samples} samples, where the model wants {}", self.frame_samples),
+            )
+            .field("bin_width_ms")
+            .legal(format!(
+                "a whole part of it or a whole multiple, up to {RATIO_MAX}: {legal} samples and so on"
+            ))
+            .hint("a budget that carries such a width, or a model trained with this one"));
         };
         match (ratio, mode) {
             (Ratio::Sum(1) | Ratio::Spread(1), _) | (_, Mode::Counts) => Ok(()),
@@ -138,6 +144,11 @@ impl Resampler {
     /// Bins that were refused for their width.
     pub fn n_refused(&self) -> u64 {
         self.n_refused
+    }
+
+    /// Channels of a frame.
+    pub fn n_channels(&self) -> usize {
+        self.sums.len()
     }
 
     /// One past the last frame that was given.
@@ -264,10 +275,7 @@ mod tests {
     }
 
     /// Gives bins of one channel; frames as (index, lost, frames, value, spread).
-    fn frames(
-        resampler: &mut Resampler,
-        bins: &[(u64, u32, u16)],
-    ) -> Vec<(u64, u64, u32, u16, u16)> {
+    fn frames(resampler: &mut Resampler, bins: &[(u64, u32, u16)]) -> Vec<(u64, u64, u32, u16, u16)> {
         let mut given = Vec::new();
         for &(first, width, value) in bins {
             resampler.bin(&bin(first, width, &[value]), |frame| {
@@ -284,10 +292,16 @@ mod tests {
         let unknown = COUNT_UNKNOWN;
         let given = frames(
             &mut resampler,
-            &[(1000, 400, 5), (1400, 200, 1), (1600, 200, 2), (1800, 800, 6), (2600, 200, 1), (2800, 200, unknown)],
+            &[
+                (1000, 400, 5),
+                (1400, 200, 1),
+                (1600, 200, 2),
+                (1800, 800, 6),
+                (2600, 200, 1),
+                (2800, 200, unknown),
+            ],
         );
-        let expected =
-            [(0, 0, 1, 5, 1), (1, 0, 1, 3, 1), (2, 0, 2, 6, 2), (4, 0, 1, unknown, 1)];
+        let expected = [(0, 0, 1, 5, 1), (1, 0, 1, 3, 1), (2, 0, 2, 6, 2), (4, 0, 1, unknown, 1)];
         assert_eq!(given, expected);
         // Half a frame is none, and the sum stops short of what means unknown.
         let given = frames(

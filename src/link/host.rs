@@ -11,6 +11,7 @@ use super::queue::{Happened, Queue};
 use super::sequence::SequenceLog;
 use super::settings::Settings;
 use super::tables::Tables;
+use super::throughput::Throughput;
 use crate::error::Error;
 use crate::time::{ClockFit, HostTime};
 use crate::wire::packet::{Counters, DATAGRAM_MAX, Kind};
@@ -150,7 +151,8 @@ impl Host {
             Phase::Live => Some(self.heard_at.after(SILENT_NS).min(self.outbox.deadline())),
             Phase::Silent => Some(self.heard_at.after(LOST_NS).min(self.outbox.deadline())),
         };
-        let ask = (self.phase == Phase::Live).then(|| self.heard_at.after(ASK_NS)).filter(|at| *at > self.now);
+        let ask =
+            (self.phase == Phase::Live).then(|| self.heard_at.after(ASK_NS)).filter(|at| *at > self.now);
         let own = own.filter(|_| !self.settings.listens_only || self.phase == Phase::Live);
         [bins, own, ask].into_iter().flatten().min()
     }
@@ -268,7 +270,9 @@ impl Host {
     fn event(&self, happened: Happened) -> Option<Event<'_>> {
         Some(match happened {
             Happened::Connecting(attempt) => Event::Connecting { attempt },
-            Happened::Connected { is_resumed } => Event::Connected { device: self.device.as_ref()?, is_resumed },
+            Happened::Connected { is_resumed } => {
+                Event::Connected { device: self.device.as_ref()?, is_resumed }
+            }
             Happened::Format(change) => Event::FormatChanged(change),
             Happened::Telemetry(telemetry) => Event::Telemetry(telemetry),
             Happened::Ack(ack) => Event::Acknowledged(ack),
@@ -385,38 +389,6 @@ fn add_session(datagrams: &mut Datagrams, tally: &crate::wire::session::Tally, d
     datagrams.lost += sent - received - dropped;
 }
 
-/// Bits that came, in halves of a second.
-#[derive(Clone, Copy, Debug, Default)]
-struct Throughput {
-    began: HostTime,
-    n_bytes: u64,
-    before: u64,
-}
-
-impl Throughput {
-    fn count(&mut self, now: HostTime, n_bytes: usize) {
-        self.turn(now);
-        self.n_bytes += n_bytes as u64;
-    }
-
-    /// Over the half second before and what there is of this one.
-    fn bps(&self, now: HostTime) -> u32 {
-        let mut own = *self;
-        own.turn(now);
-        let ns = HALF_NS + now.since(own.began);
-        u32::try_from((own.before + own.n_bytes) * 8 * 1_000_000_000 / ns).unwrap_or(u32::MAX)
-    }
-
-    fn turn(&mut self, now: HostTime) {
-        let halves = now.since(self.began) / HALF_NS;
-        if halves > 0 {
-            self.before = if halves == 1 { self.n_bytes } else { 0 };
-            self.n_bytes = 0;
-            self.began = self.began.after(halves * HALF_NS);
-        }
-    }
-}
-
 /// With nothing heard for so long, the host asks whether anyone is there.
 const ASK_NS: u64 = 200_000_000;
 /// After so long it is silence.
@@ -425,7 +397,6 @@ const SILENT_NS: u64 = 500_000_000;
 const LOST_NS: u64 = 600_000_000;
 /// Between two requests for a key.
 const KEY_NS: u64 = 200_000_000;
-const HALF_NS: u64 = 500_000_000;
 
 // What a hello is told from the rest by, in packets that are overheard.
 const HELLO_HEAD: u8 = Kind::Hello.head();

@@ -55,9 +55,10 @@ mod settings;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod throughput;
 
 pub use event::{Bin, Cause, Device, Ending, Event, FormatChange, Gap};
-pub use frames::{Frame, Resampler};
+pub use frames::{Frame, RATIO_MAX, Resampler};
 pub use host::Host;
 pub use ledger::{Bins, Causes, Datagrams, Happenings, Ledger, Packets, Records, Upward};
 pub use settings::{Entropy, Settings, Wanted};

@@ -10,7 +10,7 @@ use crate::wire::{Command, Operation, Record, RecordWriter, Records, Report};
 pub(crate) struct Outbox {
     commands: Vec<Pending>,
     /// Bytes for commands that will come.
-    spare: Vec<Box<[u8; COMMAND_MAX]>>,
+    spare: Vec<[u8; COMMAND_MAX]>,
     next_command: u16,
     next_ping: u32,
     /// The last pings and when they were sent.
@@ -23,7 +23,7 @@ pub(crate) struct Outbox {
 /// A command that was not acknowledged yet.
 struct Pending {
     id: u16,
-    bytes: Box<[u8; COMMAND_MAX]>,
+    bytes: [u8; COMMAND_MAX],
     n_bytes: usize,
     due_at: HostTime,
     wait_ns: u64,
@@ -43,7 +43,7 @@ impl Outbox {
     pub(crate) fn new() -> Self {
         Outbox {
             commands: Vec::with_capacity(COMMANDS_MAX),
-            spare: (0..COMMANDS_MAX).map(|_| Box::new([0; COMMAND_MAX])).collect(),
+            spare: (0..COMMANDS_MAX).map(|_| [0; COMMAND_MAX]).collect(),
             next_command: 1,
             next_ping: 1,
             pings: [None; PINGS],

@@ -12,7 +12,9 @@ use std::collections::VecDeque;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Happened {
     Connecting(u32),
-    Connected { is_resumed: bool },
+    Connected {
+        is_resumed: bool,
+    },
     Format(FormatChange),
     Telemetry(Telemetry),
     Ack(Ack),

@@ -120,7 +120,8 @@ impl Settings {
             return refused("raw", found, format!("at most {RAW_MAX}"));
         }
         if self.reorder_allowance_ns > ALLOWANCE_NS_MAX {
-            let found = format!("{} ms for packets that were overtaken", self.reorder_allowance_ns / 1_000_000);
+            let found =
+                format!("{} ms for packets that were overtaken", self.reorder_allowance_ns / 1_000_000);
             return refused("reorder_ms", found, format!("at most {}", ALLOWANCE_NS_MAX / 1_000_000));
         }
         Ok(())

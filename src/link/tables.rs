@@ -90,7 +90,8 @@ impl Tables {
         }
         let [one, other] = &mut self.known;
         // What is known of it already, else in place of the one that counts don't name.
-        let is_one = one.version == part.version || other.version != part.version && one.version != self.named;
+        let is_one =
+            one.version == part.version || other.version != part.version && one.version != self.named;
         let (table, base) = if is_one { (one, other) } else { (other, one) };
         let levels = &mut self.levels[..n];
         let (base_version, base_is_whole) = (base.version, base.n_come == base.levels.len());

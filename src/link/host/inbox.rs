@@ -50,7 +50,7 @@ impl Host {
             }
         };
         let mut records = Records::new(&bytes[..n_bytes]);
-        while let Some(record) = records.next() {
+        for record in records.by_ref() {
             match record {
                 Ok(record) => {
                     self.ledger.records.read += 1;
@@ -206,7 +206,8 @@ impl Host {
         let wanted = &self.settings.wanted;
         let (mode, width) = (wanted.mode, device.samples(wanted.bin_width_us));
         let (budget, mtu, threshold) = (wanted.budget_bps, wanted.mtu, wanted.threshold);
-        let raw: Vec<u8> = wanted.raw_electrodes.iter().flat_map(|electrode| electrode.to_le_bytes()).collect();
+        let raw: Vec<u8> =
+            wanted.raw_electrodes.iter().flat_map(|electrode| electrode.to_le_bytes()).collect();
         if let Some(mtu) = mtu {
             self.command(Operation::SetMtu(mtu))?;
         }

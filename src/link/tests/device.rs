@@ -249,7 +249,11 @@ impl Scripted {
                     bins_dropped: self.bins_dropped,
                     ..Telemetry::default()
                 };
-                self.say(&[Record::Hello(self.hello()), Record::Format(self.format), Record::Telemetry(telemetry)]);
+                self.say(&[
+                    Record::Hello(self.hello()),
+                    Record::Format(self.format),
+                    Record::Telemetry(telemetry),
+                ]);
             } else {
                 self.say(&[Record::Format(self.format)]);
             }
@@ -263,7 +267,8 @@ impl Scripted {
             return;
         }
         let width = u64::from(self.format.bin_samples);
-        let end = |device: &Scripted, n: u32| device.format.origin_sample + u64::from(device.next_bin + n) * width;
+        let end =
+            |device: &Scripted, n: u32| device.format.origin_sample + u64::from(device.next_bin + n) * width;
         while end(self, self.n_bins) <= self.sample(now_ns) {
             if self.to_drop > 0 || is_alone {
                 self.to_drop -= self.n_bins.min(self.to_drop);
@@ -280,7 +285,8 @@ impl Scripted {
     fn tell(&mut self, version: u8) {
         for first in (0..self.n_channels).step_by(50) {
             let n = 50.min(self.n_channels - first);
-            let levels: Vec<u8> = (first..first + n).map(|channel| Scripted::level(version, channel)).collect();
+            let levels: Vec<u8> =
+                (first..first + n).map(|channel| Scripted::level(version, channel)).collect();
             let mut coded = [0; 200];
             let length = rates::encode_table(&levels, None, &mut coded).expect("room");
             self.say(&[Record::Table(Table {
@@ -294,10 +300,12 @@ impl Scripted {
     }
 
     fn send_part(&mut self, first: usize, n: usize) {
-        let start = |bin: u32| self.format.origin_sample + u64::from(bin) * u64::from(self.format.bin_samples);
+        let start =
+            |bin: u32| self.format.origin_sample + u64::from(bin) * u64::from(self.format.bin_samples);
         if self.format.mode != Mode::Counts {
-            let levels: Vec<u8> =
-                (first..first + n).map(|channel| count(self.boot, start(self.next_bin), channel) as u8).collect();
+            let levels: Vec<u8> = (first..first + n)
+                .map(|channel| count(self.boot, start(self.next_bin), channel) as u8)
+                .collect();
             let power = Power {
                 epoch: self.format.epoch,
                 bin: self.next_bin,

@@ -156,7 +156,8 @@ fn a_session_that_the_device_gave_up_is_followed_by_another() {
     let ledger = world.host.ledger();
     assert_eq!((ledger.link.sessions, ledger.link.boots), (3, 1));
     // Datagrams of a session that was over by then are lost, though they came.
-    let n_void = ["no session", "wrong session"].iter().filter_map(|c| ledger.packets.dropped.get(c)).sum::<u64>();
+    let n_void =
+        ["no session", "wrong session"].iter().filter_map(|c| ledger.packets.dropped.get(c)).sum::<u64>();
     assert_eq!(ledger.datagrams.received + n_void, world.delivered.len() as u64);
 }
 

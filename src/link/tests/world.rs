@@ -180,8 +180,8 @@ impl World {
                     let mut n_unknown = 0;
                     for (channel, &value) in bin.values.iter().enumerate() {
                         // A bin of an earlier start may come out after the device has been heard of anew.
-                        let is_true = (7000..=self.boot)
-                            .any(|boot| value == count(boot, bin.device_sample, channel));
+                        let is_true =
+                            (7000..=self.boot).any(|boot| value == count(boot, bin.device_sample, channel));
                         match value {
                             COUNT_UNKNOWN => n_unknown += 1,
                             value => assert!(is_true, "{value} of channel {channel}: {seen:?}"),

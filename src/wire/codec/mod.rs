@@ -4,6 +4,7 @@
 //! alone, state of a stated size, and an error, never a panic, whatever the bytes.
 
 pub mod counts;
+pub mod crossings;
 pub mod levels;
 pub mod range;
 pub mod rates;

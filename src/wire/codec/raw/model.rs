@@ -3,9 +3,9 @@
 //! In: the codes of one channel, one after another. Out: for each next code its interval of probability. Guarantees:
 //! intervals of all codes of the converter fill 0..TOTAL without a gap, each at least one wide.
 
-use super::coder::{RangeDecoder, RangeEncoder, TOTAL, TOTAL_BITS};
 use super::converter::Steps;
 use super::predictor::{N_TAPS, Predictor};
+use super::range::{RangeDecoder, RangeEncoder, TOTAL, TOTAL_BITS};
 use super::spread::{Scale, Spread};
 
 /// State of one channel, the same on both sides.

@@ -4,7 +4,7 @@
 //! a long thin tail, as wide as the latest errors were. Guarantees: integers alone, so that both sides of a link agree
 //! to the last bit; positions grow with the distance.
 
-use super::coder::{TOTAL, TOTAL_BITS};
+use super::range::{TOTAL, TOTAL_BITS};
 
 /// The mean square of the errors, at two speeds.
 #[derive(Clone, Copy, Debug)]
@@ -66,11 +66,7 @@ impl Scale {
     /// The share of TOTAL that lies below `distance` from the prediction.
     #[inline(always)]
     pub(super) fn below(&self, distance: i32) -> u32 {
-        let at = (i64::from(distance) * i64::from(self.inverse)) >> 10;
-        let at = (at.clamp(-AT_MAX, AT_MAX) + AT_MAX) as usize;
-        let (step, part) = (at >> 8, (at & 255) as u32);
-        let (low, high) = (BELOW[step], BELOW[step + 1]);
-        low + (((high - low) * part) >> 8)
+        share_below((i64::from(distance) * i64::from(self.inverse)) >> 10)
     }
 
     /// A distance below which lies about `position` of TOTAL.
@@ -79,6 +75,16 @@ impl Scale {
         let step = DISTANCE[(position >> (TOTAL_BITS - DISTANCE_BITS)) as usize];
         ((i64::from(step) * self.width as i64) >> 32) as i32
     }
+}
+
+/// The share of [`TOTAL`] that lies below `distance`, in 2⁻¹² standard deviations: of a Gaussian, and one part in 512 of
+/// a tail e^(−|z|/3); 0 and TOTAL from 12 on. It grows with the distance.
+#[inline(always)]
+pub fn share_below(distance: i64) -> u32 {
+    let at = (distance.clamp(-AT_MAX, AT_MAX) + AT_MAX) as usize;
+    let (step, part) = (at >> 8, (at & 255) as u32);
+    let (low, high) = (BELOW[step], BELOW[step + 1]);
+    low + (((high - low) * part) >> 8)
 }
 
 /// A quarter of an octave is one.
