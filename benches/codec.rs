@@ -1,13 +1,17 @@
-//! Sizes and speeds of the codec of counts: bits beside the entropy, channel-bins a second.
+//! Sizes and speeds of the codecs of counts and of crossings: bits beside the entropy, channel-bins a second.
 //!
 //! In: a minute of simulated counts of 20 ms (synthetic), of 1,024 and of 50,000 electrodes, at a mean of 5 and of 10
 //! spikes a second and electrode. Out: lines `name value` for `scripts/figures link`; with `--test` a second of each.
 //! Sizes count everything that the codec adds: units that fit a packet, the flat start, and the tables of rates.
+//!
+//! The bound of crossings is the entropy of each channel's counts, and log2 of the ways to choose so many of the span's
+//! samples. Their samples are drawn here, evenly over the bin: the simulator's counts don't tell them.
 
 use efference::block::Payload;
 use efference::recording;
 use efference::sources::ReadOutcome;
 use efference::wire::codec::counts::{self, Levels};
+use efference::wire::codec::crossings::{self, Crossing, Span, Table};
 use efference::wire::codec::levels::N_LEVELS;
 use efference::wire::codec::rates::{Rate, encode_table};
 use std::collections::BTreeMap;
@@ -17,6 +21,7 @@ use std::time::Instant;
 fn main() {
     let is_test = std::env::args().any(|argument| argument == "--test");
     let seconds = if is_test { 1 } else { 60 };
+    let (mut worst, mut slowest) = (0f64, f64::INFINITY);
     for (profile, n_channels) in [("neuralink-n1", 1_024), ("paradromics-50k", 50_000)] {
         for mean_hz in [5.0, 10.0] {
             if is_test && n_channels == 50_000 && mean_hz == 10.0 {
@@ -37,7 +42,21 @@ fn main() {
             let (encode, decode) = speed(&bins, n_channels, &coded.levels, if is_test { 1 } else { 5 });
             println!("{name}.encode_mbins {encode:.1}");
             println!("{name}.decode_mbins {decode:.1}");
+            let timed = Timed::of(&bins, n_channels, &coded.levels, entropy);
+            let name = format!("codec.crossings.{n_channels}.{mean_hz}hz");
+            println!("{name}.bits_per_crossing {:.3}", timed.bits / timed.n_crossings);
+            println!("{name}.bound_bits_per_crossing {:.3}", timed.bound_bits / timed.n_crossings);
+            println!("{name}.over_bound {:.4}", timed.bits / timed.bound_bits);
+            println!("{name}.flat_over_bound {:.4}", timed.flat_bits / timed.bound_bits);
+            println!("{name}.payload_mbps {:.4}", timed.bits / timed.seconds / 1e6);
+            (worst, slowest) = (worst.max(coded.bits / entropy), slowest.min(encode).min(decode));
         }
+    }
+    if is_test {
+        println!("a second is too short for rates to be learned: these figures stand for nothing");
+    } else {
+        println!("codec.counts.over_entropy {worst:.4}");
+        println!("codec.counts.mbins {slowest:.1}");
     }
 }
 
@@ -82,14 +101,14 @@ impl Coded {
                     true => Levels::Known(&levels[range]),
                     false => Levels::Flat,
                 };
-                let n = counts::n_fitting(&bin[first..], known(first..n_channels), UNIT_MAX - MARGIN).max(1);
-                let unit = &bin[first..first + n];
-                let bytes = counts::encode(unit, known(first..first + n), &mut out).expect("it fits");
-                let mut back = vec![0; n];
-                counts::decode(&out[..bytes], known(first..first + n), &mut back).expect("what was encoded");
-                assert_eq!(back, unit, "lossless");
-                coded.bits += bytes as f64 * 8.0;
-                first += n;
+                let all = known(0..n_channels);
+                let part = counts::encode_prefix(bin, n_channels, first, all, &mut out).expect("one fits");
+                let part_levels = known(first..first + part.n_channels);
+                let mut back = vec![0; part.n_channels];
+                counts::decode(&out[..part.n_bytes], part_levels, &mut back).expect("what was encoded");
+                assert_eq!(back, bin[first..first + part.n_channels], "lossless");
+                coded.bits += part.n_bytes as f64 * 8.0;
+                first += part.n_channels;
             }
             rates.iter_mut().zip(bin).for_each(|(rate, &count)| rate.enter(count, number as u32));
             if TABLES_AT.contains(&(number + 1)) {
@@ -110,6 +129,70 @@ impl Coded {
         coded.levels = levels;
         coded
     }
+}
+
+/// The same spikes one by one.
+struct Timed {
+    seconds: f64,
+    n_crossings: f64,
+    /// With rates that the host knows.
+    bits: f64,
+    /// With rates that it doesn't.
+    flat_bits: f64,
+    bound_bits: f64,
+}
+
+impl Timed {
+    /// The last [`TIMED_BINS`] of the bins, which the last table hasn't seen, each a span, in units that fit a packet.
+    /// `entropy` is that of all counts, bits.
+    fn of(bins: &[u16], n_channels: usize, levels: &[u8], entropy: f64) -> Timed {
+        let n_bins = (bins.len() / n_channels).min(TIMED_BINS);
+        let share = (n_bins * n_channels) as f64 / bins.len() as f64;
+        let seconds = n_bins as f64 * 0.02;
+        let mut timed =
+            Timed { seconds, n_crossings: 0.0, bits: 0.0, flat_bits: 0.0, bound_bits: entropy * share };
+        let mut state = 1u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) % SPAN_SAMPLES
+        };
+        for bin in bins.chunks_exact(n_channels).rev().take(n_bins) {
+            let mut events = Vec::new();
+            for (channel, &count) in bin.iter().enumerate() {
+                for k in 0..count {
+                    events.push(Crossing { channel: channel as u16, offset: random() as u16 });
+                    timed.bound_bits += (f64::from(SPAN_SAMPLES - u32::from(k)) / f64::from(k + 1)).log2();
+                }
+            }
+            events.sort_unstable();
+            timed.n_crossings += events.len() as f64;
+            timed.bits += crossings_bits(&events, n_channels, Some(levels));
+            timed.flat_bits += crossings_bits(&events, n_channels, None);
+        }
+        timed
+    }
+}
+
+/// Size of the units of a span, each of which is decoded again.
+fn crossings_bits(events: &[Crossing], n_channels: usize, levels: Option<&[u8]>) -> f64 {
+    let (mut first, mut left, mut bits) = (0, events, 0.0);
+    let (mut out, mut back) = ([0; UNIT_MAX], [Crossing::default(); 8 * UNIT_MAX]);
+    while first < n_channels {
+        let span =
+            |n: usize| Span { first_channel: first as u32, n_channels: n as u32, n_samples: SPAN_SAMPLES };
+        let table = levels.map(|levels| Table { version: 1, levels: &levels[first..] });
+        let part =
+            crossings::encode_prefix(left, span(n_channels - first), table, &mut out).expect("one fits");
+        let n = part.n_channels as usize;
+        let known = |_| levels.map(|levels| &levels[first..first + n]);
+        let found =
+            crossings::decode(&out[..part.n_bytes], span(n), known, &mut back).expect("what was encoded");
+        assert_eq!(back[..found], left[..part.n_crossings], "lossless");
+        bits += part.n_bytes as f64 * 8.0;
+        left = &left[part.n_crossings..];
+        first += n;
+    }
+    bits
 }
 
 /// Sum over the channels of the empirical entropy of each one's counts.
@@ -159,7 +242,10 @@ fn speed(bins: &[u16], n_channels: usize, levels: &[u8], rounds: usize) -> (f64,
 
 /// Bytes of a unit: what a packet of 512 bytes leaves.
 const UNIT_MAX: usize = 470;
-const MARGIN: usize = 4;
 const UNIT_CHANNELS: usize = 1_024;
+/// Samples of 20 ms at 19,531 Hz.
+const SPAN_SAMPLES: u32 = 391;
+/// Bins that are coded as crossings: 6 s.
+const TIMED_BINS: usize = 300;
 /// Bins after which a new table goes out: 2, 8 and 32 s.
 const TABLES_AT: [usize; 3] = [100, 400, 1_600];

@@ -1,7 +1,12 @@
 //! A pretend implant that needs no surgery: simulated tissue, the firmware of the real thing, and a bad radio.
 
+pub mod bands;
+pub mod body;
 pub mod clock;
 pub mod device_faults;
 pub mod faults;
+pub mod implant;
 pub mod radio;
+pub mod serve;
 pub mod tissue;
+pub mod world;

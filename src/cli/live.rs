@@ -2,13 +2,17 @@
 
 use crate::cli::source::SourceArgs;
 use crate::cli::train::SettingsArgs;
-use crate::cli::{plot, progress, say, say_json, table};
+use crate::cli::{link, plot, progress, say, say_json, table};
+use efference::block::StreamKind;
 use efference::config::LiveConfig;
 use efference::intents::IntentLine;
 use efference::live::{self, Delivery, Drill, Latency, Report, Setup, Sink, Stop};
 use efference::model::Model;
+use efference::pipeline::Calibration;
+use efference::recording::{self, Recording};
 use efference::simd::Level;
 use efference::sinks::PendingFile;
+use efference::sources::link::{LinkAddress, LinkSource};
 use efference::{Error, SampleIndex, SampleRate, train};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +25,7 @@ Examples:
   efference run --source sim:neuralink-n1@30000 --seconds 10
   efference run --source sim:paradromics-50k --model my-50k --seconds 60 --plot report.png
   efference run --source sim:neuralink-n1 --seconds 5 --drill shard0@2:300
+  efference run --source 'udp://127.0.0.1:47500?key=implant.key' --model my-n1 --seconds 60
 
 While it runs, a line `freeze` on standard input keeps noise and thresholds as they are, `follow` lets them follow
 the stream again, `stop` ends the run, as Ctrl-C does.
@@ -28,7 +33,7 @@ the stream again, `stop` ends the run, as Ctrl-C does.
 A recording plays at its own speed. Without a model there are bins but no intents; thresholds then come from the
 noise of the stream's first seconds.")]
 pub(crate) struct RunArgs {
-    /// Where samples come from: a simulator's address or a recording
+    /// Where samples come from: a simulator's address, a recording, or a device: udp://, tcp://, unix://, pipe://
     #[arg(long, value_name = "SOURCE")]
     source: String,
     /// What the file's variables mean, as for `replay`
@@ -70,6 +75,8 @@ pub(crate) struct RunArgs {
     /// Hold a stage up on purpose, to see what an overload does: STAGE@SECONDS:MS
     #[arg(long, value_name = "DRILL")]
     drill: Option<Drill>,
+    #[command(flatten)]
+    link: link::WantedArgs,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -114,12 +121,16 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
     let level = level(args.level.as_deref())?;
     let out = args.out.as_deref().map(PendingFile::create).transpose()?;
     let picture = args.plot.as_deref().map(PendingFile::create).transpose()?;
+    let model = args.model.as_deref().map(Model::load).transpose()?;
     let address = source_of(args)?;
     let place = address.name();
-    let recording = address.open()?;
+    let is_device = LinkAddress::is_link(&args.source) && !args.source.starts_with("capture:");
+    let recording = match is_device {
+        true => device(args, model.as_ref())?,
+        false => address.open()?,
+    };
     address.say_mapping(&recording);
     let info = recording.source.info().clone();
-    let model = args.model.as_deref().map(Model::load).transpose()?;
     let (config, calibration, decoder) = match &model {
         Some(model) => {
             model.check(&recording, &place)?;
@@ -128,8 +139,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
         None => {
             let config = SettingsArgs::of_file(args.config.clone()).config(None)?;
             let config = recording.settle(config, &place)?;
-            let _spinner = progress::spinner("measuring noise");
-            let calibration = train::calibrate(&mut *address.open()?.source, &config, SampleIndex(0))?;
+            let calibration = match info.kind {
+                StreamKind::Broadband => {
+                    let _spinner = progress::spinner("measuring noise");
+                    train::calibrate(&mut *address.open()?.source, &config, SampleIndex(0))?
+                }
+                // The device has found crossings with thresholds of its own.
+                StreamKind::Counts | StreamKind::Crossings => Calibration::default(),
+            };
             (config, calibration, None)
         }
     };
@@ -184,6 +201,27 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// Calls a device, and asks it for bins of the model's width.
+fn device(args: &RunArgs, model: Option<&Model>) -> Result<Recording, Error> {
+    let address = LinkAddress::parse(&args.source, "--source")?;
+    let width_ms = model.map_or(BIN_WIDTH_MS, |model| 1e3 / model.about.stream.sample_rate_hz);
+    let spinner = progress::spinner(&format!("calling {}", address.carrier));
+    let capture = args.link.capture.as_deref();
+    let source = LinkSource::connect(&address, args.link.wanted(width_ms), capture, &STOP, link::PATIENCE)?;
+    spinner.finish_and_clear();
+    Ok(recording::of_source(&address.carrier.to_string(), "link", Box::new(source), 0))
+}
+
+/// Set by whoever wants a run to end.
+pub(crate) fn stop() -> &'static AtomicBool {
+    &STOP
+}
+
+/// From now on Ctrl-C ends the run rather than the program.
+pub(crate) fn is_running(is_running: bool) {
+    IS_RUNNING.store(is_running, Ordering::Relaxed);
 }
 
 /// A simulator that nobody gave a length goes on for as long as the run.
@@ -338,6 +376,7 @@ fn text(report: &Report, source: &str) -> String {
             lines.push(format!("  and {} more (--json has them)", report.faults.len() - FAULTS_SHOWN));
         }
     }
+    lines.extend(report.link.as_ref().map(link::text));
     let (stage, worst) = &report.worst_stall;
     lines.push(format!(
         "worst stall: {:.2} ms in `{stage}`, {:.1} s after the start",
@@ -348,6 +387,8 @@ fn text(report: &Report, source: &str) -> String {
     lines.join("\n")
 }
 
+/// The field's usual width, for a device without a model.
+const BIN_WIDTH_MS: f64 = 20.0;
 /// Changes of electrodes that the text shows.
 const FAULTS_SHOWN: usize = 12;
 /// As long as a simulated recording can be.

@@ -5,9 +5,11 @@ mod clock;
 mod compare;
 mod demo;
 mod detect;
+mod devices;
 mod eval;
 mod hybrid;
 mod inspect;
+mod link;
 mod live;
 mod pair;
 mod plot;
@@ -83,6 +85,8 @@ enum Command {
     Detect(detect::DetectArgs),
     Hybrid(hybrid::HybridArgs),
     Pair(pair::PairArgs),
+    Devices(devices::DevicesArgs),
+    Link(link::LinkArgs),
     Completions(CompletionsArgs),
 }
 
@@ -98,6 +102,8 @@ impl Command {
             Command::Detect(args) => detect::run(args),
             Command::Hybrid(args) => hybrid::run(args),
             Command::Pair(args) => pair::run(args),
+            Command::Devices(args) => devices::run(args),
+            Command::Link(args) => link::run(args),
             Command::Completions(args) => {
                 let mut script = Vec::new();
                 clap_complete::generate(args.shell, &mut Cli::command(), "efference", &mut script);

@@ -2,6 +2,7 @@
 
 use efference::Error;
 use efference::recording::{self, Recording};
+use efference::sources::link::LinkAddress;
 use std::path::Path;
 
 /// Arguments that name a recording.
@@ -35,6 +36,10 @@ impl SourceArgs {
     pub(crate) fn name(&self) -> String {
         if self.recording.starts_with("sim:") {
             return self.recording.clone();
+        }
+        if LinkAddress::is_link(&self.recording) {
+            // The key's place is nobody's business.
+            return self.recording.split('?').next().unwrap_or_default().to_string();
         }
         let name = Path::new(&self.recording).file_name();
         name.map_or_else(|| self.recording.clone(), |name| name.to_string_lossy().into_owned())

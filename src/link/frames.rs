@@ -146,6 +146,11 @@ impl Resampler {
         self.n_refused
     }
 
+    /// Channels of a frame.
+    pub fn n_channels(&self) -> usize {
+        self.sums.len()
+    }
+
     /// One past the last frame that was given.
     pub fn end(&self) -> u64 {
         self.given

@@ -12,6 +12,12 @@ pub(crate) struct Meter {
     worst_at: HostTime,
 }
 
+impl Default for Meter {
+    fn default() -> Self {
+        Meter::new()
+    }
+}
+
 impl Meter {
     pub(crate) fn new() -> Self {
         let histogram = Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).expect("these bounds are legal");

@@ -25,6 +25,7 @@ mod worker;
 pub use clock::{Clock, HostTime};
 pub use delivery::{Delivery, Sink};
 pub use drill::Drill;
+pub(crate) use meter::Meter;
 pub use meter::{Latency, Worst};
 pub use report::{CoreUse, FAULTS_TOLD_MAX, Lateness, Report, ShardReport, Stop, ThreadUse};
 
@@ -172,7 +173,8 @@ pub fn run(
     })
     .map_err(|error| Error::output("threads", format!("the system starts no thread ({error})")))?;
 
-    Ok(report::assemble(report::Parts {
+    let link = source.link_report();
+    let report = report::assemble(report::Parts {
         info: &info,
         plan: &plan,
         ended,
@@ -182,7 +184,8 @@ pub fn run(
         decoder,
         sinks,
         channels,
-    }))
+    });
+    Ok(Report { link, ..report })
 }
 
 /// What the threads leave behind.

@@ -11,6 +11,7 @@ use crate::block::StreamInfo;
 use crate::detect::Fault;
 use crate::error::Error;
 use crate::pipeline::Ledger;
+use crate::sources::link::LinkReport;
 use serde::Serialize;
 use std::ops::Range;
 
@@ -122,6 +123,8 @@ pub struct Report {
     pub masked_channels: u64,
     /// What the system refused, and what sinks failed of.
     pub notes: Vec<String>,
+    /// Of a device at the end of a link, where everything went on the way.
+    pub link: Option<LinkReport>,
 }
 
 /// One shard's account.
@@ -227,6 +230,7 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Report {
     notes.dedup();
     notes.extend(sinks.failures.iter().map(|error| format!("a sink failed and was left out: {error}")));
     Report {
+        link: None,
         synthetic: info.synthetic,
         n_channels: info.n_channels(),
         sample_rate_hz: info.sample_rate.hz(),

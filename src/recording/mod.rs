@@ -4,6 +4,7 @@
 //! or float32 broadband or of counts, kinematics or classes, and an [`About`] for people. Files are read
 //! without trust: whatever their bytes, opening gives a recording or an [`Error`] that names file and field.
 
+pub mod archive;
 mod counts;
 mod files;
 mod flat;
@@ -21,7 +22,7 @@ mod trials;
 mod wav;
 
 pub use mapping::Mapping;
-pub use open::open;
+pub use open::{of_source, open};
 
 use crate::binning::BinSchedule;
 use crate::block::{StreamInfo, StreamKind};

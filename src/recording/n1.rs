@@ -12,6 +12,12 @@ pub(super) fn code(sample: i16) -> Option<i16> {
     (LATTICE[(code + 512) as usize] == sample).then_some(code)
 }
 
+/// The sample of a code in −512..=511; of the nearest of these where it lies outside.
+#[inline]
+pub(super) fn sample(code: i16) -> i16 {
+    LATTICE[(code.clamp(-512, 511) + 512) as usize]
+}
+
 /// The samples of the codes −512..=511.
 const LATTICE: [i16; 1024] = {
     let mut lattice = [0; 1024];

@@ -2,8 +2,11 @@
 
 use super::mapping::SHIPPED;
 use super::mat::{Class, MatFile};
-use super::{Mapping, Recording, counts, flat, sidecar, trials, wav};
+use super::{About, Mapping, Recording, Truth, counts, flat, sidecar, trials, wav};
 use crate::error::Error;
+use crate::link::Wanted;
+use crate::sources::SampleSource;
+use crate::sources::link::{CaptureSource, LinkAddress};
 use crate::sources::simulator;
 use std::path::Path;
 
@@ -33,6 +36,12 @@ pub fn open(target: &str, mapping: Option<&str>) -> Result<Recording, Error> {
                 .legal("none: an address says all")),
         };
     }
+    if LinkAddress::is_link(target) {
+        let address = LinkAddress::parse(target, "RECORDING")?;
+        let source = CaptureSource::open(&address, Wanted::default())?;
+        let n_frames = source.n_frames().unwrap_or(0);
+        return Ok(of_source(&address.carrier.to_string(), "capture", Box::new(source), n_frames));
+    }
     let path = Path::new(target);
     let mapping = mapping.map(Mapping::load).transpose()?;
     match format_of(path, mapping.as_ref())? {
@@ -48,6 +57,12 @@ pub fn open(target: &str, mapping: Option<&str>) -> Result<Recording, Error> {
             Some(_) => Err(other_format(path, "flat binary", "[flat]")),
         },
     }
+}
+
+/// A stream of which nothing is known but what it says itself, `n_frames` long.
+pub fn of_source(path: &str, format: &str, source: Box<dyn SampleSource>, n_frames: u64) -> Recording {
+    let about = About::new(path, format, source.info(), n_frames);
+    Recording { about, truth: Truth::None, source }
 }
 
 enum Format {

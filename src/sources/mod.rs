@@ -10,7 +10,8 @@ pub use recut::Recut;
 
 use crate::block::{Block, EVENTS_MAX, StreamInfo, StreamKind};
 use crate::error::Error;
-use crate::live::{Clock, HostTime};
+use crate::live::Clock;
+use crate::time::HostTime;
 
 /// What a call of [`SampleSource::read`] brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub trait SampleSource: Send {
     }
 
     /// Where everything that a device sent has gone; `None` of a source that isn't at the end of a link.
-    fn link_report(&self) -> Option<link::LinkReport> {
+    fn link_report(&mut self) -> Option<link::LinkReport> {
         None
     }
 

@@ -9,6 +9,9 @@
 #[cfg(test)]
 extern crate std;
 
+mod implant;
 pub mod link;
 pub mod rate;
 pub mod signal;
+
+pub use implant::{Implant, RAW_BYTES, RawChannel};

@@ -55,8 +55,8 @@ impl Settings {
             spikes,
             field,
             field_every,
-            refractory_frames: (rate_millihertz / 2_000_000) as u8,
-            guard_frames: (rate_millihertz / 250_000) as u8,
+            refractory_frames: ((rate_millihertz + 1_000_000) / 2_000_000) as u8,
+            guard_frames: ((rate_millihertz + 125_000) / 250_000) as u8,
         })
     }
 }

@@ -71,6 +71,11 @@ impl Lane {
     }
 
     /// Takes a packet; the link is as told, and breaks next at that time for that cause.
+    /// The queue isn't full.
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.len() < self.budget.queue_packets
+    }
+
     pub(super) fn send(
         &mut self,
         now_us: u64,

@@ -121,6 +121,13 @@ impl Radio {
         self.lane_mut(direction).send(now_us, packet, link, (break_us, breaks_by))
     }
 
+    /// Whether a packet that is given now would be taken. A controller asks before it hands one over.
+    pub fn has_room(&mut self, now_us: u64, direction: Direction) -> bool {
+        self.advance(now_us);
+        let is_up = self.is_connected(self.now_us);
+        is_up && self.lane_mut(direction).has_room()
+    }
+
     /// Takes the next packet that has arrived by now, into the beginning of `buffer`; its length is the answer. A
     /// length of 0 is a packet of which nothing is left.
     ///

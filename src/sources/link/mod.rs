@@ -1,18 +1,23 @@
 //! A device at the other end of a link, as a source of blocks.
 //!
-//! In: packets from a socket, a pipe or a capture. Out: blocks of counts.
+//! In: packets from a socket, a pipe or a capture. Out: blocks of counts, and a report of the link. The packets' meaning
+//! is in [`crate::link`] and [`crate::wire`]; here are sockets, files and the clock.
 
 mod address;
 mod capture;
+mod discover;
+mod feed;
 mod key;
+mod report;
+mod source;
 mod stream;
 mod transport;
 
 pub use address::{Carrier, LinkAddress, Secrecy};
 pub use capture::{CaptureReader, CaptureWriter, Comment, FORMAT, Way};
+pub use discover::{Found, ask};
+pub use feed::Feed;
 pub use key::{PairingKey, entropy};
+pub use report::LinkReport;
+pub use source::{CaptureSource, LinkSource};
 pub use transport::{PACKET_MAX, Received, Transport};
-
-/// Where everything that a device sent has gone.
-#[derive(Clone, Debug, Default, serde::Serialize)]
-pub struct LinkReport {}

@@ -6,9 +6,9 @@
 //!
 //! Bytes: where no levels are known (table 0), one byte with the level of all channels; then a range-coded stream
 //! (`range`): per bin and channel the count by its level's frequencies (`levels`). A count of `n_counts` or more is the
-//! escape, then its excess `e` as the number of bits of `e + 1` less one (4 bits), and these bits without the first.
+//! escape, then its excess `e` as the number of bits of `e + 1` less one (5 bits), and these bits without the first.
 
-use super::levels::{LevelTable, N_LEVELS, N_SYMBOLS, TABLES, level_of};
+use super::levels::{BIT, LevelTable, N_LEVELS, N_SYMBOLS, TABLES, level_of};
 use super::range::{Decoder, Encoder, Full};
 
 /// What is known of the rates.
@@ -24,6 +24,15 @@ pub enum Levels<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;
 
+/// What [`encode_prefix`] took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// Channels, each with all of its bins.
+    pub n_channels: usize,
+    /// Bytes used.
+    pub n_bytes: usize,
+}
+
 /// Codes `counts`, bin by bin; as many channels as `levels` has, or any number where they are flat. The bytes used.
 ///
 /// # Errors
@@ -32,31 +41,52 @@ pub struct Corrupt;
 /// # Panics
 /// If `counts` are not whole bins of `levels`.
 pub fn encode(counts: &[u16], levels: Levels<'_>, out: &mut [u8]) -> Result<usize, Full> {
-    match levels {
-        Levels::Flat => {
-            let (head, rest) = out.split_first_mut().ok_or(Full)?;
-            let level = flat_level(counts);
-            *head = level;
-            let table = &TABLES[usize::from(level)];
-            let mut encoder = Encoder::new(rest);
-            counts.iter().for_each(|&count| encode_one(&mut encoder, table, count));
-            Ok(1 + encoder.finish()?)
-        }
-        Levels::Known(levels) => {
-            assert!(!levels.is_empty() && counts.len() % levels.len() == 0, "whole bins");
-            let mut encoder = Encoder::new(out);
-            for bin in counts.chunks_exact(levels.len()) {
-                for (&count, &level) in bin.iter().zip(levels) {
-                    encode_one(&mut encoder, &TABLES[usize::from(level) % N_LEVELS], count);
-                }
-            }
-            encoder.finish()
-        }
-    }
+    let (n_channels, coding) = match levels {
+        Levels::Flat => (counts.len().max(1), Coding::One(flat_level(counts.iter()))),
+        Levels::Known(levels) => (levels.len(), Coding::Each(levels)),
+    };
+    assert!(n_channels > 0 && counts.len() % n_channels == 0, "whole bins");
+    encode_as(counts.chunks_exact(n_channels), coding, out)
 }
 
-/// Reads what [`encode`] wrote with the same levels. Zeros at the end of a unit aren't sent, so one that was cut short
-/// may give other counts: whoever hands units over vouches for their length.
+/// Codes as many channels as surely fit into `out`, from `first` on, of whole bins of `n_channels`; `levels` are those
+/// of all channels. The parts that packets carry are made by calling it again with `first + n_channels` of what it took.
+///
+/// # Errors
+/// [`Full`] if not even one channel fits.
+///
+/// # Panics
+/// If `counts` are not whole bins of `n_channels`, `levels` not as many, or `first` is none of them.
+pub fn encode_prefix(
+    counts: &[u16],
+    n_channels: usize,
+    first: usize,
+    levels: Levels<'_>,
+    out: &mut [u8],
+) -> Result<Prefix, Full> {
+    assert!(first < n_channels && counts.len() % n_channels == 0, "whole bins, and a channel of them");
+    let bins = || counts.chunks_exact(n_channels).map(|bin| &bin[first..]);
+    let coding = match levels {
+        Levels::Flat => Coding::One(flat_level(bins().flatten())),
+        Levels::Known(levels) => {
+            assert!(levels.len() == n_channels, "a level a channel");
+            Coding::Each(&levels[first..])
+        }
+    };
+    let n = n_fitting_as(bins(), coding, out.len());
+    if n == 0 {
+        return Err(Full);
+    }
+    let coding = match coding {
+        Coding::One(level) => Coding::One(level),
+        Coding::Each(levels) => Coding::Each(&levels[..n]),
+    };
+    let n_bytes = encode_as(bins().map(|bin| &bin[..n]), coding, out)?;
+    Ok(Prefix { n_channels: n, n_bytes })
+}
+
+/// Reads what [`encode`] or [`encode_prefix`] wrote with the same levels. A unit that was cut short by up to
+/// [`AHEAD`](super::range::AHEAD) bytes may give other counts: whoever hands units over vouches for their length.
 ///
 /// # Errors
 /// [`Corrupt`] if it didn't; what stands in `counts` then means nothing.
@@ -78,55 +108,118 @@ pub fn decode(bytes: &[u8], levels: Levels<'_>, counts: &mut [u16]) -> Result<()
             decoder = Decoder::new(bytes);
             for bin in counts.chunks_exact_mut(levels.len()) {
                 for (count, &level) in bin.iter_mut().zip(levels) {
-                    *count = decode_one(&mut decoder, &TABLES[usize::from(level) % N_LEVELS])?;
+                    *count = decode_one(&mut decoder, table_of(level))?;
                 }
             }
         }
     }
-    if decoder.has_rest() { Err(Corrupt) } else { Ok(()) }
+    if decoder.is_whole() { Ok(()) } else { Err(Corrupt) }
 }
 
-/// How many of the channels, from the first on, surely fit into `n_bytes` in one bin; 0 if not even one does.
+/// How many of the channels, from the first on, surely fit into `n_bytes` in one bin; 0 if not even one does. Where
+/// levels are flat that is with the level of all of `counts`, which [`encode_prefix`] takes.
 #[must_use]
 pub fn n_fitting(counts: &[u16], levels: Levels<'_>, n_bytes: usize) -> usize {
-    let room = match levels {
-        Levels::Flat => n_bytes.saturating_sub(1 + END),
-        Levels::Known(_) => n_bytes.saturating_sub(END),
+    let coding = match levels {
+        Levels::Flat => Coding::One(flat_level(counts.iter())),
+        Levels::Known(levels) => Coding::Each(levels),
     };
-    let (mut left, flat) = (room as u64 * 8 * 64, flat_level(counts));
-    let mut n = 0;
-    for (channel, &count) in counts.iter().enumerate() {
-        let level = match levels {
-            Levels::Flat => flat,
-            Levels::Known(levels) => levels.get(channel).copied().unwrap_or(0),
-        };
-        let table = &TABLES[usize::from(level) % N_LEVELS];
-        // What rounding of the coder's range may cost on top.
-        let cost = cost_of(table, count) + 1;
-        if cost > left {
-            break;
-        }
-        left -= cost;
-        n += 1;
-    }
-    n
+    n_fitting_as(core::iter::once(counts), coding, n_bytes)
 }
 
 /// The most bytes that `n` counts can take.
 #[must_use]
 pub const fn bound_bytes(n: usize) -> usize {
-    // The dearest symbol is 14 bits, an escape has 20 more.
+    // The dearest symbol is 14 bits, an escape has 20 more, and each of these four may lose 1/700 bit.
     n * 35 / 8 + 2 + END
 }
 
-fn flat_level(counts: &[u16]) -> u8 {
-    let sum: u64 = counts.iter().map(|&count| u64::from(count)).sum();
-    let mean = (sum << 26) / (counts.len() as u64).max(1);
-    level_of(u32::try_from(mean).unwrap_or(u32::MAX))
+/// By which levels, once that is settled.
+#[derive(Clone, Copy)]
+enum Coding<'a> {
+    /// The same for all, and the unit says which.
+    One(u8),
+    Each(&'a [u8]),
+}
+
+fn encode_as<'c>(
+    bins: impl Iterator<Item = &'c [u16]>,
+    coding: Coding<'_>,
+    out: &mut [u8],
+) -> Result<usize, Full> {
+    match coding {
+        Coding::One(level) => {
+            let (head, rest) = out.split_first_mut().ok_or(Full)?;
+            *head = level;
+            let table = table_of(level);
+            let mut encoder = Encoder::new(rest);
+            bins.flatten().for_each(|&count| encode_one(&mut encoder, table, count));
+            Ok(1 + encoder.finish()?)
+        }
+        Coding::Each(levels) => {
+            let mut encoder = Encoder::new(out);
+            for bin in bins {
+                for (&count, &level) in bin.iter().zip(levels) {
+                    encode_one(&mut encoder, table_of(level), count);
+                }
+            }
+            encoder.finish()
+        }
+    }
+}
+
+/// Channels of each bin that fit, by the costs of their counts.
+fn n_fitting_as<'c>(
+    bins: impl Iterator<Item = &'c [u16]> + Clone,
+    coding: Coding<'_>,
+    n_bytes: usize,
+) -> usize {
+    let n_channels = bins.clone().map(<[u16]>::len).min().unwrap_or(0);
+    let (head, n_levels) = match coding {
+        Coding::One(_) => (1, n_channels),
+        Coding::Each(levels) => (0, levels.len()),
+    };
+    let mut left = n_bytes.saturating_sub(head + END) as u64 * 8 * u64::from(BIT);
+    for channel in 0..n_channels.min(n_levels) {
+        let table = match coding {
+            Coding::One(level) => table_of(level),
+            Coding::Each(levels) => table_of(levels[channel]),
+        };
+        let cost: u64 = bins.clone().map(|bin| u64::from(cost_of(table, bin[channel]))).sum();
+        match left.checked_sub(cost) {
+            Some(rest) => left = rest,
+            None => return channel,
+        }
+    }
+    n_channels.min(n_levels)
+}
+
+fn flat_level<'c>(counts: impl Iterator<Item = &'c u16>) -> u8 {
+    let (mut n, mut sum) = (0u64, 0u64);
+    for &count in counts {
+        n += 1;
+        sum += u64::from(count);
+    }
+    level_of(u32::try_from((sum << 26) / n.max(1)).unwrap_or(u32::MAX))
 }
 
 #[inline]
-fn encode_one(encoder: &mut Encoder<'_>, table: &LevelTable, count: u16) {
+pub(super) fn table_of(level: u8) -> &'static LevelTable {
+    &TABLES[usize::from(level) % N_LEVELS]
+}
+
+#[inline]
+pub(super) fn encode_one(encoder: &mut Encoder<'_>, table: &LevelTable, count: u16) {
+    // Sparse channels are mostly 0.
+    if count == 0 {
+        encoder.encode(0, u32::from(table.begins[1]));
+    } else {
+        encode_more(encoder, table, count);
+    }
+}
+
+/// A count of at least 1.
+fn encode_more(encoder: &mut Encoder<'_>, table: &LevelTable, count: u16) {
     let symbol = usize::from(count.min(table.n_counts));
     let begin = u32::from(table.begins[symbol]);
     encoder.encode(begin, u32::from(table.begins[symbol + 1]) - begin);
@@ -141,16 +234,26 @@ fn encode_one(encoder: &mut Encoder<'_>, table: &LevelTable, count: u16) {
 }
 
 #[inline]
-fn decode_one(decoder: &mut Decoder<'_>, table: &LevelTable) -> Result<u16, Corrupt> {
+pub(super) fn decode_one(decoder: &mut Decoder<'_>, table: &LevelTable) -> Result<u16, Corrupt> {
+    // Sparse channels are mostly 0.
+    if decoder.take_first(u32::from(table.begins[1])) {
+        return Ok(0);
+    }
+    decode_more(decoder, table)
+}
+
+/// A count of at least 1.
+fn decode_more(decoder: &mut Decoder<'_>, table: &LevelTable) -> Result<u16, Corrupt> {
     let (step, code) = (decoder.step(), decoder.code());
-    let mut symbol = 0;
-    // Sparse channels are mostly 0, and counts fall off fast: looking one by one is quickest.
-    while symbol < usize::from(table.n_counts) && code >= step * u32::from(table.begins[symbol + 1]) {
+    let n_counts = usize::from(table.n_counts).min(N_SYMBOLS);
+    // Counts fall off fast: looking one by one is quickest.
+    let mut symbol = 1;
+    while symbol < n_counts && code >= step * u32::from(table.begins[symbol + 1]) {
         symbol += 1;
     }
     let begin = u32::from(table.begins[symbol]);
     decoder.take(begin, u32::from(table.begins[symbol + 1]) - begin);
-    if symbol < usize::from(table.n_counts) {
+    if symbol < n_counts {
         return Ok(symbol as u16);
     }
     let n = decoder.bits(5);
@@ -163,19 +266,20 @@ fn decode_one(decoder: &mut Decoder<'_>, table: &LevelTable) -> Result<u16, Corr
     u16::try_from(excess + u32::from(table.n_counts)).map_err(|_| Corrupt)
 }
 
-/// In 1/64 bits.
+/// What [`encode_one`] takes at most, in 1/[`BIT`].
 #[inline]
-fn cost_of(table: &LevelTable, count: u16) -> u64 {
-    let symbol = usize::from(count.min(table.n_counts)).min(N_SYMBOLS);
+pub(super) fn cost_of(table: &LevelTable, count: u16) -> u32 {
+    let symbol = usize::from(count.min(table.n_counts));
     let escape = match count.checked_sub(table.n_counts) {
-        Some(excess) => 64 * (5 + u64::from((u32::from(excess) + 1).ilog2())),
+        // Three more steps of the coder lose a little each.
+        Some(excess) => BIT * (5 + (u32::from(excess) + 1).ilog2()) + 6,
         None => 0,
     };
-    u64::from(table.cost[symbol]) + escape
+    u32::from(table.cost[symbol]) + escape
 }
 
 /// Bytes that a stream may take beyond its symbols.
-const END: usize = 2;
+pub(super) const END: usize = 2;
 
 #[cfg(test)]
 mod tests {
@@ -189,41 +293,95 @@ mod tests {
         prop_oneof![20 => Just(0u16), 5 => 0u16..4, 2 => 0u16..100, 1 => any::<u16>()]
     }
 
+    /// Counts of one to three bins, and a level a channel.
+    fn unit() -> impl Strategy<Value = (Vec<u16>, Vec<u8>)> {
+        (1usize..200, 1usize..4).prop_flat_map(|(n_channels, n_bins)| {
+            let counts = prop::collection::vec(count(), n_channels * n_bins);
+            (counts, prop::collection::vec(any::<u8>(), n_channels))
+        })
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
         #[test]
-        fn counts_come_back(
-            counts in prop::collection::vec(count(), 1..400), levels in prop::collection::vec(any::<u8>(), 400),
-            n_bins in 1usize..4, budget in 0usize..200
-        ) {
-            let n = counts.len() / n_bins;
-            for levels in [Levels::Flat, Levels::Known(&levels[..n.max(1)])] {
-                let counts = &counts[..(n * n_bins).max(1).min(counts.len()) / n.max(1) * n.max(1)];
+        fn counts_come_back((counts, known) in unit()) {
+            for levels in [Levels::Flat, Levels::Known(&known)] {
                 let mut bytes = vec![0; bound_bytes(counts.len())];
-                let n_bytes = encode(counts, levels, &mut bytes).expect("the bound is one");
+                let n_bytes = encode(&counts, levels, &mut bytes).expect("the bound is one");
                 let mut found = vec![7; counts.len()];
                 prop_assert_eq!(decode(&bytes[..n_bytes], levels, &mut found), Ok(()));
-                prop_assert_eq!(&found[..], counts);
-                // A bin's beginning that is said to fit does.
-                let bin = &counts[..n.max(1).min(counts.len())];
-                let fits = n_fitting(bin, levels, budget);
-                if fits > 0 {
-                    let known = match levels { Levels::Flat => Levels::Flat, Levels::Known(l) => Levels::Known(&l[..fits]) };
-                    // Flat levels suit what is coded, which may cost other bits than of the whole bin.
-                    let mut room = vec![0; if known == Levels::Flat { bound_bytes(fits) } else { budget }];
-                    prop_assert!(encode(&bin[..fits], known, &mut room).is_ok());
-                }
+                prop_assert_eq!(&found, &counts);
+                // Silence may take no byte at all.
+                let room = n_bytes.saturating_sub(1);
+                prop_assert_eq!(encode(&counts, levels, &mut bytes[..room]).is_err(), n_bytes > 0);
             }
         }
 
         #[test]
+        fn parts_stay_within_the_budget_and_make_the_whole((counts, known) in unit(), budget in 14usize..200) {
+            let n_channels = known.len();
+            let n_bins = counts.len() / n_channels;
+            for is_flat in [true, false] {
+                let all = if is_flat { Levels::Flat } else { Levels::Known(&known) };
+                let (mut found, mut first) = (vec![7; counts.len()], 0);
+                while first < n_channels {
+                    let mut bytes = vec![0; budget];
+                    let part = encode_prefix(&counts, n_channels, first, all, &mut bytes);
+                    let Ok(Prefix { n_channels: n, n_bytes }) = part else {
+                        // One channel alone may cost more than there is room for.
+                        prop_assert!(budget < bound_bytes(n_bins) + 1);
+                        break;
+                    };
+                    prop_assert!(n >= 1 && first + n <= n_channels && n_bytes <= budget);
+                    let some = if is_flat { Levels::Flat } else { Levels::Known(&known[first..first + n]) };
+                    let mut part = vec![7; n * n_bins];
+                    prop_assert_eq!(decode(&bytes[..n_bytes], some, &mut part), Ok(()));
+                    for (bin, part) in found.chunks_exact_mut(n_channels).zip(part.chunks_exact(n)) {
+                        bin[first..first + n].copy_from_slice(part);
+                    }
+                    first += n;
+                }
+                let as_far = |counts: &[u16]| -> Vec<u16> {
+                    counts.chunks_exact(n_channels).flat_map(|bin| &bin[..first]).copied().collect()
+                };
+                prop_assert_eq!(as_far(&found), as_far(&counts));
+            }
+        }
+
+        #[test]
+        fn a_count_costs_what_is_said(level in 0u8..32, counts in prop::collection::vec(count(), 1..300)) {
+            let levels = vec![level; counts.len()];
+            let mut bytes = vec![0; bound_bytes(counts.len())];
+            let n_bytes = encode(&counts, Levels::Known(&levels), &mut bytes).expect("room");
+            let cost: u64 = counts.iter().map(|&count| u64::from(cost_of(table_of(level), count))).sum();
+            prop_assert!(n_bytes as u64 <= cost.div_ceil(8 * u64::from(BIT)) + END as u64);
+            // Costs are rounded up, by less than 1/100 bit a count.
+            let bits = (n_bytes + 4) as f64 * 8.0 + 0.01 * counts.len() as f64;
+            prop_assert!(bits > cost as f64 / f64::from(BIT), "{n_bytes} bytes, {cost}");
+        }
+
+        #[test]
         fn any_bytes_are_counts_or_corrupt(
-            bytes in prop::collection::vec(any::<u8>(), 0..100), n in 0usize..200, levels in prop::collection::vec(any::<u8>(), 200)
+            bytes in prop::collection::vec(any::<u8>(), 0..100),
+            n in 0usize..200,
+            levels in prop::collection::vec(any::<u8>(), 200),
         ) {
             let mut counts = vec![0; n];
             let _ = decode(&bytes, Levels::Flat, &mut counts);
             let _ = decode(&bytes, Levels::Known(&levels[..n]), &mut counts);
+        }
+
+        #[test]
+        fn a_unit_that_lost_its_end_is_corrupt(
+            counts in prop::collection::vec(0u16..3, 200..400), kept in 0.0..0.5f64,
+        ) {
+            let levels = vec![17; counts.len()];
+            let mut bytes = vec![0; bound_bytes(counts.len())];
+            let n_bytes = encode(&counts, Levels::Known(&levels), &mut bytes).expect("room");
+            let kept = (n_bytes as f64 * kept) as usize;
+            let mut found = vec![0; counts.len()];
+            prop_assert_eq!(decode(&bytes[..kept], Levels::Known(&levels), &mut found), Err(Corrupt));
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! In: for each symbol where it begins on a scale of [`SCALE`] and how much of it is its own. Out: about as many bytes as
 //! the frequencies say, one or two more at the end. Guarantees: exact on every machine; a decoder reads zeros behind the
-//! end, so trailing zeros aren't sent.
+//! end, so zeros among the last [`AHEAD`] bytes aren't sent.
 //!
 //! Martin 1979, "Range encoding"; carries as in Subbotin and Pavlov: the byte that a carry may still reach is held back,
 //! with the run of 255s behind it.
@@ -28,13 +28,15 @@ pub struct Encoder<'a> {
     /// Bytes of 255 behind it.
     n_run: usize,
     is_full: bool,
+    /// Bytes that a decoder has read in full when it is through; those [`AHEAD`] of them it has only begun.
+    n_needed: usize,
 }
 
 impl<'a> Encoder<'a> {
     /// Into `out`, from its beginning.
     #[must_use]
     pub fn new(out: &'a mut [u8]) -> Self {
-        Encoder { out, at: 0, low: 0, range: u32::MAX, held: None, n_run: 0, is_full: false }
+        Encoder { out, at: 0, low: 0, range: u32::MAX, held: None, n_run: 0, is_full: false, n_needed: 0 }
     }
 
     /// A symbol that owns `frequency`, at least 1, of the scale from `begin` on.
@@ -43,10 +45,16 @@ impl<'a> Encoder<'a> {
         let step = self.range >> SCALE_BITS;
         self.low += u64::from(step) * u64::from(begin);
         self.range = step * frequency;
-        while self.range < RANGE_MIN {
-            self.range <<= 8;
-            self.shift();
-        }
+        self.normalise();
+    }
+
+    /// One of `n` values, 1 to 65,536 of them, each as likely.
+    #[inline]
+    pub fn uniform(&mut self, value: u32, n: u32) {
+        let step = self.range / n;
+        self.low += u64::from(step) * u64::from(value);
+        self.range = step;
+        self.normalise();
     }
 
     /// The `n` low bits of a number, at most 14, as they are.
@@ -76,14 +84,23 @@ impl<'a> Encoder<'a> {
             self.shift();
         }
         let mut n = self.at.min(self.out.len());
-        if self.is_full {
-            // Zeros don't count, also those that had no room.
+        if self.is_full || n < self.n_needed {
+            // The zeros that aren't sent need no room.
             return Err(Full);
         }
-        while n > 0 && self.out[n - 1] == 0 {
+        while n > self.n_needed && self.out[n - 1] == 0 {
             n -= 1;
         }
         Ok(n)
+    }
+
+    #[inline]
+    fn normalise(&mut self) {
+        while self.range < RANGE_MIN {
+            self.range <<= 8;
+            self.n_needed += 1;
+            self.shift();
+        }
     }
 
     #[inline]
@@ -128,7 +145,7 @@ impl<'a> Decoder<'a> {
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
         let mut decoder = Decoder { bytes, at: 0, code: 0, range: u32::MAX };
-        for _ in 0..4 {
+        for _ in 0..AHEAD {
             decoder.code = decoder.code << 8 | decoder.byte();
         }
         decoder
@@ -149,16 +166,36 @@ impl<'a> Decoder<'a> {
         self.code
     }
 
+    /// Whether it is the symbol that begins at 0 and owns `frequency`; goes on behind it if so.
+    #[inline]
+    pub fn take_first(&mut self, frequency: u32) -> bool {
+        let end = self.step() * frequency;
+        let is_first = self.code < end;
+        if is_first {
+            self.range = end;
+            self.normalise();
+        }
+        is_first
+    }
+
     /// Goes on behind the symbol that was found.
     #[inline]
     pub fn take(&mut self, begin: u32, frequency: u32) {
         let step = self.step();
         self.code = self.code.wrapping_sub(step * begin);
         self.range = step * frequency;
-        while self.range < RANGE_MIN {
-            self.range <<= 8;
-            self.code = self.code << 8 | self.byte();
-        }
+        self.normalise();
+    }
+
+    /// Which of `n` values it is, 1 to 65,536 of them, each as likely.
+    #[inline]
+    pub fn uniform(&mut self, n: u32) -> u32 {
+        let step = self.range / n;
+        let value = (self.code / step).min(n - 1);
+        self.code = self.code.wrapping_sub(step * value);
+        self.range = step;
+        self.normalise();
+        value
     }
 
     /// `n` bits, at most 14.
@@ -170,10 +207,19 @@ impl<'a> Decoder<'a> {
         value
     }
 
-    /// Bytes were left that no symbol needed.
+    /// Whether the symbols took as many bytes as there are: no byte was left, and no more were missing than an encoder
+    /// leaves out.
     #[must_use]
-    pub fn has_rest(&self) -> bool {
-        self.at < self.bytes.len()
+    pub fn is_whole(&self) -> bool {
+        self.at >= self.bytes.len() && self.at <= self.bytes.len() + AHEAD
+    }
+
+    #[inline]
+    fn normalise(&mut self) {
+        while self.range < RANGE_MIN {
+            self.range <<= 8;
+            self.code = self.code << 8 | self.byte();
+        }
     }
 
     #[inline]
@@ -184,7 +230,11 @@ impl<'a> Decoder<'a> {
     }
 }
 
+/// Bytes that a decoder has read ahead of what it knows.
+pub const AHEAD: usize = 4;
 const RANGE_MIN: u32 = 1 << 24;
+/// A step of one of 65,536 values, or of the scale, has bits enough.
+const _: () = assert!(RANGE_MIN >> 16 >= 256 && SCALE_BITS <= 16);
 
 #[cfg(test)]
 mod tests {
@@ -215,6 +265,7 @@ mod tests {
             weights in prop::collection::vec(0u16..2000, 2..40),
             symbols in prop::collection::vec(any::<prop::sample::Index>(), 0..600),
             raw in prop::collection::vec((any::<u32>(), 1u32..=14), 0..20),
+            even in prop::collection::vec((any::<u32>(), 1u32..=65_536), 0..20),
         ) {
             let begins = alphabet(&weights);
             let symbols: Vec<usize> = symbols.iter().map(|s| s.index(weights.len())).collect();
@@ -229,6 +280,11 @@ mod tests {
                 encoder.bits(value, n);
                 wanted_bits += f64::from(n);
             }
+            for &(value, n) in &even {
+                encoder.uniform(value % n, n);
+                // A step of at least 256 loses so much at most.
+                wanted_bits += f64::from(n).log2() + (1.0 + 1.0 / 256f64).log2();
+            }
             let n_bytes = encoder.finish().expect("room");
             prop_assert!(n_bytes as f64 <= wanted_bits / 8.0 * 1.001 + 2.0, "{n_bytes} bytes, {wanted_bits} bits");
             let mut decoder = Decoder::new(&bytes[..n_bytes]);
@@ -240,14 +296,34 @@ mod tests {
             for &(value, n) in &raw {
                 prop_assert_eq!(decoder.bits(n), value & ((1 << n) - 1));
             }
-            prop_assert!(!decoder.has_rest());
+            for &(value, n) in &even {
+                prop_assert_eq!(decoder.uniform(n), value % n);
+            }
+            prop_assert!(decoder.is_whole());
             // With less room it says so, and never writes beyond.
             let mut bytes = [0; 4096];
             let short = n_bytes.saturating_sub(1);
             let mut encoder = Encoder::new(&mut bytes[..short]);
             symbols.iter().for_each(|&s| encoder.encode(begins[s], begins[s + 1] - begins[s]));
             raw.iter().for_each(|&(value, n)| encoder.bits(value, n));
+            even.iter().for_each(|&(value, n)| encoder.uniform(value % n, n));
             prop_assert_eq!(encoder.finish().is_err(), n_bytes > 0);
+        }
+    }
+
+    #[test]
+    fn a_stream_that_ends_too_early_or_too_late_is_not_whole() {
+        let mut bytes = [0; 100];
+        let mut encoder = Encoder::new(&mut bytes);
+        (0..40u32).for_each(|value| encoder.uniform(value, 256));
+        let n_bytes = encoder.finish().expect("room");
+        assert!((40..=41).contains(&n_bytes), "{n_bytes} bytes of 40");
+        for n in 0..100 {
+            let mut decoder = Decoder::new(&bytes[..n]);
+            (0..40).for_each(|_| {
+                decoder.uniform(256);
+            });
+            assert_eq!(decoder.is_whole(), (40..=40 + AHEAD).contains(&n), "{n} bytes");
         }
     }
 }

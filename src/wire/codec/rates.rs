@@ -28,11 +28,14 @@ impl Rate {
     /// follows from then on.
     #[inline]
     pub fn enter(&mut self, count: u16, n_before: u32) {
-        let count = u64::from(count.min(63)) << 26;
-        let n = u64::from(n_before.min(MEMORY - 1)) + 1;
-        let mean = u64::from(self.mean);
-        let step = if count > mean { (count - mean) / n } else { (mean - count).div_ceil(n) };
-        self.mean = if count > mean { mean + step } else { mean - step } as u32;
+        let count = u32::from(count.min(63)) << 26;
+        // Towards the count from above it is rounded up, so that silence becomes none at all.
+        let (up, down) = (count.saturating_sub(self.mean), self.mean.saturating_sub(count));
+        self.mean = if n_before >= MEMORY - 1 {
+            self.mean + up / MEMORY - down.div_ceil(MEMORY)
+        } else {
+            self.mean + up / (n_before + 1) - down.div_ceil(n_before + 1)
+        };
     }
 
     /// The same channel in bins that are `wider` times as wide as before, over `narrower`.
@@ -146,7 +149,7 @@ pub fn decode_table<'a>(
         }
         _ => return Err(Corrupt),
     }
-    if decoder.has_rest() { Err(Corrupt) } else { Ok(()) }
+    if decoder.is_whole() { Ok(()) } else { Err(Corrupt) }
 }
 
 /// Bins over which a mean is taken: 41 s of 20 ms.

@@ -1,7 +1,7 @@
 //! The bands that the shipped profiles need, as integers.
 //!
-//! `firmware-sim/tests/bands.rs` computes each from its edges by `efference::filter::design` and compares, and makes
-//! those of other rates.
+//! `firmware-sim/src/bands.rs` computes each from its edges by `efference::filter::design` and compares; it makes those of
+//! other rates too.
 
 use super::BandPass;
 

@@ -5,9 +5,9 @@
 //! moves nothing, but that a decoder that missed a frame waits for the next key frame. Damage to the bytes is for
 //! the link's own check to find: a decoder gives no panic on it, but samples that are wrong.
 
-use super::coder::{RangeDecoder, RangeEncoder};
 use super::converter::{BITS_MAX, BITS_MIN, Converter, NeuralinkN1, Steps, Uniform};
 use super::model::{Model, SNAPSHOT_BYTES};
+use super::range::{RangeDecoder, RangeEncoder};
 use core::fmt;
 
 /// Most samples of a frame.

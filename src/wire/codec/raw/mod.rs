@@ -5,12 +5,16 @@
 //! microcontroller and a host agree; a frame that follows a lost one is refused until a key frame comes.
 //! `README.md` beside this file gives the format byte by byte.
 
-mod coder;
 mod converter;
 mod frame;
 mod model;
 mod predictor;
+pub mod range;
 mod spread;
 
 pub use converter::Converter;
 pub use frame::{Decoder, Encoder, FRAME_MAX, NotEncoded, RawError, bound_bytes};
+pub use spread::share_below;
+
+#[cfg(test)]
+mod tests;

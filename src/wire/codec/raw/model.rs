@@ -3,9 +3,9 @@
 //! In: the codes of one channel, one after another. Out: for each next code its interval of probability. Guarantees:
 //! intervals of all codes of the converter fill 0..TOTAL without a gap, each at least one wide.
 
-use super::coder::{RangeDecoder, RangeEncoder, TOTAL, TOTAL_BITS};
 use super::converter::Steps;
 use super::predictor::{N_TAPS, Predictor};
+use super::range::{RangeDecoder, RangeEncoder, TOTAL, TOTAL_BITS};
 use super::spread::{Scale, Spread};
 
 /// State of one channel, the same on both sides.
@@ -38,14 +38,14 @@ impl Model {
 
     #[inline(always)]
     pub(super) fn encode<S: Steps>(&mut self, steps: S, sample: i16, coder: &mut RangeEncoder) {
-        let (expected, code) = (self.expect(), i32::from(sample));
+        let (expected, code) = (self.expect(steps), i32::from(sample));
         coder.encode(expected.below(steps, code), expected.below(steps, code + 1));
         self.learn(steps, code, expected.level);
     }
 
     #[inline(always)]
     pub(super) fn decode<S: Steps>(&mut self, steps: S, coder: &mut RangeDecoder) -> i16 {
-        let expected = self.expect();
+        let expected = self.expect(steps);
         let position = coder.position();
         let (code, low, high) = expected.find(steps, position);
         coder.narrow(low, high);
@@ -60,14 +60,14 @@ impl Model {
     }
 
     #[inline(always)]
-    fn expect(&self) -> Expected {
-        Expected { level: self.predictor.predict(), scale: self.spread.scale() }
+    fn expect<S: Steps>(&self, steps: S) -> Expected {
+        Expected { level: self.predictor.predict(), scale: self.spread.scale(steps.fine_bits()) }
     }
 
     #[inline(always)]
     fn learn<S: Steps>(&mut self, steps: S, code: i32, predicted: i32) {
         let level = steps.middle(code);
-        self.spread.learn(i32::from(level) - predicted);
+        self.spread.learn(2 * (i32::from(level) - predicted));
         self.predictor.learn(level, predicted);
     }
 }
@@ -83,7 +83,7 @@ impl Expected {
     #[inline(always)]
     fn below<S: Steps>(&self, steps: S, code: i32) -> u32 {
         let half = 1 << (steps.bits() - 1);
-        let share = self.scale.below(steps.edge(code) - self.level);
+        let share = self.scale.below(steps.edge(code) - 2 * self.level);
         let inner = share - (share >> (TOTAL_BITS - steps.bits())) + (code + half) as u32;
         match code {
             _ if code == -half => 0,
@@ -96,7 +96,7 @@ impl Expected {
     #[inline(always)]
     fn find<S: Steps>(&self, steps: S, position: u32) -> (i32, u32, u32) {
         let half = 1 << (steps.bits() - 1);
-        let level = self.level + self.scale.distance(position);
+        let level = 2 * self.level + self.scale.distance(position);
         let mut code = steps.near(level).clamp(-half, half - 1);
         let (mut low, mut high) = (self.below(steps, code), self.below(steps, code + 1));
         let mut n_steps = 0;

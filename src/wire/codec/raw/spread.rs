@@ -1,17 +1,17 @@
 //! How probable each distance from the prediction is.
 //!
-//! In: errors of the prediction, in fine units of a count. Out: positions on the scale of [`TOTAL`] of a Gaussian with
+//! In: errors of the prediction, in halves of the converter's fine units. Out: positions on the scale of [`TOTAL`] of a Gaussian with
 //! a long thin tail, as wide as the latest errors were. Guarantees: integers alone, so that both sides of a link agree
 //! to the last bit; positions grow with the distance.
 
-use super::coder::{TOTAL, TOTAL_BITS};
+use super::range::{TOTAL, TOTAL_BITS};
 
 /// The mean square of the errors, at two speeds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spread {
-    /// 2⁻⁵.
-    fast: u64,
     /// 2⁻⁹.
+    fast: u64,
+    /// 2⁻¹³.
     slow: u64,
 }
 
@@ -32,16 +32,17 @@ impl Spread {
     #[inline(always)]
     pub(super) fn learn(&mut self, error: i32) {
         let error = i64::from(error.clamp(-ERROR_MAX, ERROR_MAX));
-        let square = (error * error) as u64;
+        let square = ((error * error) as u64) << SQUARE_BITS;
         self.fast = self.fast - (self.fast >> FAST_SHIFT) + square;
         self.slow = self.slow - (self.slow >> SLOW_SHIFT) + square;
     }
 
-    /// Widths for the next sample.
+    /// The width for the next sample of a converter whose fine units are 2^−`fine_bits` of a count.
     #[inline(always)]
-    pub(super) fn scale(&self) -> Scale {
-        // A quarter of the fast one and three of the slow, 2⁻¹¹.
-        let variance = (self.fast << (SLOW_SHIFT - FAST_SHIFT)) + 3 * self.slow + VARIANCE_MIN;
+    pub(super) fn scale(&self, fine_bits: u32) -> Scale {
+        // A quarter of the fast one and three of the slow, 2⁻¹⁵.
+        let variance =
+            (self.fast << (SLOW_SHIFT - FAST_SHIFT)) + 3 * self.slow + (VARIANCE_MIN << (2 * fine_bits));
         let half_exponent = (63 - variance.leading_zeros()) / 2;
         // Four to sixty-four: five or six bits that count.
         let mantissa = (variance >> (2 * half_exponent - MANTISSA_BITS)) as usize - MANTISSA_MIN;
@@ -55,9 +56,9 @@ impl Spread {
 /// A width of the distribution.
 #[derive(Clone, Copy)]
 pub(super) struct Scale {
-    /// Table steps (2⁻⁸) in a fine unit, 2⁻¹⁰.
+    /// Table steps (2⁻⁸) in half a fine unit, 2⁻¹⁰.
     inverse: u32,
-    /// Fine units in a standard deviation, 2⁻²⁴.
+    /// Half fine units in a standard deviation, 2⁻²⁴.
     width: u64,
 }
 
@@ -65,11 +66,7 @@ impl Scale {
     /// The share of TOTAL that lies below `distance` from the prediction.
     #[inline(always)]
     pub(super) fn below(&self, distance: i32) -> u32 {
-        let at = (i64::from(distance) * i64::from(self.inverse)) >> 10;
-        let at = (at.clamp(-AT_MAX, AT_MAX) + AT_MAX) as usize;
-        let (step, part) = (at >> 8, (at & 255) as u32);
-        let (low, high) = (BELOW[step], BELOW[step + 1]);
-        low + (((high - low) * part) >> 8)
+        share_below((i64::from(distance) * i64::from(self.inverse)) >> 10)
     }
 
     /// A distance below which lies about `position` of TOTAL.
@@ -80,50 +77,64 @@ impl Scale {
     }
 }
 
+/// The share of [`TOTAL`] that lies below `distance`, in 2⁻¹² standard deviations: of a Gaussian, and one part in 512 of
+/// a tail e^(−|z|/3); 0 and TOTAL from 12 on. It grows with the distance.
+#[inline(always)]
+pub fn share_below(distance: i64) -> u32 {
+    let at = (distance.clamp(-AT_MAX, AT_MAX) + AT_MAX) as usize;
+    let (step, part) = (at >> 8, (at & 255) as u32);
+    let (low, high) = (BELOW[step], BELOW[step + 1]);
+    low + (((high - low) * part) >> 8)
+}
+
 /// A quarter of an octave is one.
 pub(super) fn logarithm(value: u64) -> u8 {
     let exponent = 63 - (value | 4).leading_zeros();
     (4 * exponent) as u8 + ((value >> (exponent - 2)) & 3) as u8
 }
 
-/// The middle of the values that have this logarithm; any byte has one below 2⁴⁵.
+/// The middle of the values that have this logarithm; any byte has one below 2⁴⁷.
 pub(super) fn exponential(logarithm: u8) -> u64 {
-    let (exponent, part) = (u32::from(logarithm / 4).clamp(2, 44), u64::from(logarithm % 4));
+    let (exponent, part) = (u32::from(logarithm / 4).clamp(2, 46), u64::from(logarithm % 4));
     (2 * (4 + part) + 1) << exponent >> 3
 }
 
 /// The fast mean is of about 2⁵ samples, the slow one of 2⁹.
 const FAST_SHIFT: u32 = 5;
 const SLOW_SHIFT: u32 = 9;
-/// Of the errors before the first, square fine units: six counts.
-const START: u64 = 36 << 10;
-/// A sixteenth of a count, so that a silent channel costs next to nothing: 2⁻¹¹ square fine units.
-const VARIANCE_MIN: u64 = 4 << 11;
-/// Its square fits 30 bits.
-const ERROR_MAX: i32 = i16::MAX as i32;
+/// Of the errors before the first: six counts of 2⁵ fine units.
+const START: u64 = 36 << (12 + SQUARE_BITS);
+/// Binary places of a square.
+const SQUARE_BITS: u32 = 4;
+/// A sixteenth of a count, so that a silent channel costs next to nothing; for fine units of a
+/// count, in 2⁻¹⁵ of their halves' squares.
+const VARIANCE_MIN: u64 = 1 << 9;
+const _: () = assert!(VARIANCE_MIN >= 1 << MANTISSA_BITS);
+/// Its square fits 32 bits.
+const ERROR_MAX: i32 = u16::MAX as i32;
 
 /// Leading bits of a variance that count, but for one or two.
 const MANTISSA_BITS: u32 = 4;
 const MANTISSA_MIN: usize = 1 << MANTISSA_BITS;
 const N_MANTISSAS: usize = 3 << MANTISSA_BITS;
 
-/// 2^29.5 / √(m + ½), where √(m + ½)·2^(h − 2) is the root of a variance of mantissa m and half exponent h.
+/// 2^31.5 / √(m + ½), where √(m + ½)·2^(h − 2) is the root of a variance of mantissa m and half exponent h.
 static INVERSE: [u32; N_MANTISSAS] = {
     let mut inverse = [0; N_MANTISSAS];
     let mut at = 0;
     while at < N_MANTISSAS {
-        inverse[at] = ((1_u64 << 60) / (2 * (at + MANTISSA_MIN) as u64 + 1)).isqrt() as u32;
+        inverse[at] = ((1_u128 << 64) / (2 * (at + MANTISSA_MIN) as u128 + 1)).isqrt() as u32;
         at += 1;
     }
     inverse
 };
 
-/// √(m + ½)·2^16.5.
+/// √(m + ½)·2^14.5.
 static WIDTH: [u32; N_MANTISSAS] = {
     let mut width = [0; N_MANTISSAS];
     let mut at = 0;
     while at < N_MANTISSAS {
-        width[at] = ((2 * (at + MANTISSA_MIN) as u64 + 1) << 32).isqrt() as u32;
+        width[at] = ((2 * (at + MANTISSA_MIN) as u64 + 1) << 28).isqrt() as u32;
         at += 1;
     }
     width
@@ -209,7 +220,7 @@ mod tests {
         for _ in 0..20_000 {
             spread.learn(standard_deviation);
         }
-        spread.scale()
+        spread.scale(0)
     }
 
     /// The obvious version: the normal distribution's values from any table of it.

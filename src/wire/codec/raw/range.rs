@@ -5,12 +5,12 @@
 //! trailing zeros need not be sent. Source: Martin 1979, "Range encoding"; carries are added to the bytes already out.
 
 /// Of the scale on which probabilities stand.
-pub(super) const TOTAL_BITS: u32 = 24;
+pub const TOTAL_BITS: u32 = 24;
 /// The sum of all probabilities.
-pub(super) const TOTAL: u32 = 1 << TOTAL_BITS;
+pub const TOTAL: u32 = 1 << TOTAL_BITS;
 
 /// Writes intervals into a slice.
-pub(super) struct RangeEncoder<'a> {
+pub struct RangeEncoder<'a> {
     out: &'a mut [u8],
     n_bytes: usize,
     is_full: bool,
@@ -20,13 +20,14 @@ pub(super) struct RangeEncoder<'a> {
 }
 
 impl<'a> RangeEncoder<'a> {
-    pub(super) fn new(out: &'a mut [u8]) -> Self {
+    /// Into `out`, from its start.
+    pub fn new(out: &'a mut [u8]) -> Self {
         RangeEncoder { out, n_bytes: 0, is_full: false, low: 0, range: WHOLE }
     }
 
     /// Narrows to `low..high`, where 0 ≤ low < high ≤ TOTAL.
     #[inline(always)]
-    pub(super) fn encode(&mut self, low: u32, high: u32) {
+    pub fn encode(&mut self, low: u32, high: u32) {
         let unit = self.range >> TOTAL_BITS;
         self.low += unit * u64::from(low);
         self.range = unit * u64::from(high - low);
@@ -37,7 +38,7 @@ impl<'a> RangeEncoder<'a> {
     }
 
     /// Sends just enough that any bytes after it can be zeros; the number of bytes, or `None` if they didn't fit.
-    pub(super) fn finish(mut self) -> Option<usize> {
+    pub fn finish(mut self) -> Option<usize> {
         let mut end = self.low;
         for n_zeros in (0..=6).map(|n_bytes| 48 - 8 * n_bytes) {
             let mask = (1 << n_zeros) - 1;
@@ -100,7 +101,7 @@ impl<'a> RangeEncoder<'a> {
 }
 
 /// Reads what [`RangeEncoder`] wrote.
-pub(super) struct RangeDecoder<'a> {
+pub struct RangeDecoder<'a> {
     rest: &'a [u8],
     /// How far above the lower end the bytes lie.
     above: u64,
@@ -109,7 +110,8 @@ pub(super) struct RangeDecoder<'a> {
 }
 
 impl<'a> RangeDecoder<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    /// From what `finish` gave, with or without more zeros after it.
+    pub fn new(bytes: &'a [u8]) -> Self {
         let mut decoder = RangeDecoder { rest: bytes, above: 0, range: WHOLE, unit: 0 };
         for _ in 0..3 {
             decoder.take();
@@ -119,14 +121,14 @@ impl<'a> RangeDecoder<'a> {
 
     /// Where in 0..TOTAL the bytes point. The interval round it must be given to `narrow`.
     #[inline(always)]
-    pub(super) fn position(&mut self) -> u32 {
+    pub fn position(&mut self) -> u32 {
         self.unit = self.range >> TOTAL_BITS;
         (self.above / self.unit).min(u64::from(TOTAL - 1)) as u32
     }
 
     /// Narrows to the interval `low..high` round the position.
     #[inline(always)]
-    pub(super) fn narrow(&mut self, low: u32, high: u32) {
+    pub fn narrow(&mut self, low: u32, high: u32) {
         self.above -= self.unit * u64::from(low);
         self.range = self.unit * u64::from(high - low);
         while self.range < RANGE_MIN {

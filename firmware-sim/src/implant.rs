@@ -1,0 +1,124 @@
+//! An implant with memory of its own: what a microcontroller has in static arrays, here on the heap.
+//!
+//! In: a profile. Out: the firmware's [`Implant`], ready to run. Guarantees the same firmware as on the microcontroller.
+
+use efference::Error;
+use efference::device::{Profile, Signal};
+use efference_firmware::link::{Abilities, Identity, LinkEnd, LinkMemory, RAW_MAX, SLOT, Tables};
+use efference_firmware::signal::{ChannelState, FieldState, FrontEnd, Memory, Settings};
+use efference_firmware::{Implant, RawChannel};
+use efference_wire::Mode;
+use efference_wire::codec::rates::Rate;
+use efference_wire::session::Access;
+use self_cell::{MutBorrow, self_cell};
+
+/// What an implant is built from.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// The device.
+    pub profile: Profile,
+    /// Electrodes, which may differ from the profile's.
+    pub n_electrodes: usize,
+    /// Frames a second.
+    pub sample_rate_hz: f64,
+    /// Its own name.
+    pub name: String,
+    /// Differs from start to start.
+    pub boot: u32,
+    /// Largest packet, bytes.
+    pub mtu: u16,
+    /// Datagrams that may wait for the radio.
+    pub n_datagrams: usize,
+    /// Crossings come from the simulation; there is nothing to filter.
+    pub spikes_given: bool,
+    /// The pairing key, or that all goes in the clear.
+    pub access: Access,
+}
+
+/// Memory of an implant.
+pub struct Owned {
+    build: Build,
+    channels: Vec<ChannelState>,
+    counts: Vec<u16>,
+    powers: Vec<u64>,
+    fields: Vec<FieldState>,
+    totals: Vec<u16>,
+    rates: Vec<Rate>,
+    used: Vec<u8>,
+    next: Vec<u8>,
+    outbox: Vec<u8>,
+    raw: Vec<RawChannel>,
+}
+
+self_cell! {
+    /// An implant and its memory.
+    pub struct OwnedImplant {
+        owner: MutBorrow<Owned>,
+        #[not_covariant]
+        dependent: Implant,
+    }
+}
+
+impl OwnedImplant {
+    /// Builds it, as after its power came on.
+    ///
+    /// # Errors
+    /// A sample rate for which the firmware has no filter.
+    pub fn build(build: Build) -> Result<Self, Error> {
+        let n = build.n_electrodes;
+        let rate_millihertz = (build.sample_rate_hz * 1e3).round() as u32;
+        let place = "firmware-sim";
+        let settings = Settings::of_rate(rate_millihertz).ok_or_else(|| {
+            Error::usage(place, format!("a sample rate of {} Hz", build.sample_rate_hz))
+                .field("sample_rate_hz")
+                .legal("near 1, 2, 19.5, 20 or 30 kHz: rates that the firmware has filters for")
+        })?;
+        let has_fields = build.profile.signal == Signal::FieldPotential;
+        let of = |wanted: bool| if wanted { n } else { 0 };
+        let bits = build.profile.bits.value as u8;
+        let owned = Owned {
+            channels: vec![ChannelState::NEW; of(!build.spikes_given)],
+            counts: vec![0; n],
+            powers: vec![0; of(!build.spikes_given)],
+            fields: vec![FieldState::NEW; of(has_fields)],
+            totals: vec![0; n],
+            rates: vec![Rate::default(); n],
+            used: vec![0; n],
+            next: vec![0; n],
+            outbox: vec![0; SLOT * build.n_datagrams],
+            raw: vec![RawChannel::new(bits); RAW_MAX],
+            build,
+        };
+        OwnedImplant::try_new(MutBorrow::new(owned), |owned| {
+            let Owned { build, channels, counts, powers, fields, totals, rates, used, next, outbox, raw } =
+                owned.borrow_mut();
+            let memory = Memory { channels, counts, powers, fields, ..Memory::default() };
+            let front = FrontEnd::new(settings, memory)
+                .map_err(|found| Error::usage(place, format!("memory of {} channels", found.n_found)))?;
+            // What the firmware can send; crossings and snippets have no room here.
+            let modes = front.modes() & !(1 << Mode::Crossings as u8 | 1 << Mode::Snippets as u8);
+            let abilities = Abilities {
+                n_electrodes: n as u32,
+                sample_rate_millihertz: rate_millihertz,
+                modes,
+                mtu_max: build.mtu,
+            };
+            let identity = Identity {
+                boot: build.boot,
+                bits,
+                nv_per_count: (build.profile.uv_per_count.value * 1e3).round() as u32,
+                synthetic: true,
+                name: &build.name,
+                profile: &build.profile.name,
+            };
+            let memory = LinkMemory { totals, tables: Tables::new(rates, used, next), outbox };
+            let link = LinkEnd::new(build.access.clone(), identity, abilities, memory);
+            Ok(Implant::new(front, link, raw, bits, rate_millihertz))
+        })
+    }
+
+    /// Calls the firmware.
+    pub fn with<R>(&mut self, call: impl FnOnce(&mut Implant<'_>) -> R) -> R {
+        self.with_dependent_mut(|_, implant| call(implant))
+    }
+}

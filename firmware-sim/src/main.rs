@@ -1,0 +1,201 @@
+//! `firmware-sim`: a pretend implant on this desk.
+
+use clap::{Args, Parser, Subcommand};
+use efference::Error;
+use efference::device::Profile;
+use efference::sources::link::{LinkAddress, PairingKey, Secrecy, Transport, entropy};
+use efference::sources::simulator::Settings;
+use efference::wire::session::{Access, Key};
+use firmware_sim::body::Body;
+use firmware_sim::faults::Script;
+use firmware_sim::implant::Build;
+use firmware_sim::radio::{Budget, Ledger, Radio};
+use firmware_sim::serve::{Served, serve};
+use firmware_sim::tissue::Tissue;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A pretend implant that needs no surgery: simulated tissue, the firmware of the real thing, and a bad radio. Everything
+/// that it sends is synthetic.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(ServeArgs),
+    Profiles,
+    Faults(FaultsArgs),
+}
+
+/// Serve an implant at an address until Ctrl-C.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  efference pair implant.key
+  firmware-sim serve neuralink-n1,seed=3 --listen 'udp://127.0.0.1:47500?key=implant.key'
+  firmware-sim serve paradromics-50k --spikes --budget 1300000 --listen 'tcp://127.0.0.1:47500?key=implant.key'
+  firmware-sim serve blackrock-utah --faults firmware-sim/faults/loss5.toml --listen 'unix:///tmp/implant?plain'")]
+struct ServeArgs {
+    /// A profile, or a file with one, and what differs: neuralink-n1,seed=3,electrodes=64
+    #[arg(value_name = "PROFILE[,KEY=VALUE…]")]
+    device: String,
+    /// Where hosts find it: udp://, tcp://, unix:// or pipe://, with ?key=FILE or ?plain
+    #[arg(long, value_name = "ADDRESS")]
+    listen: String,
+    /// What goes wrong, in TOML
+    #[arg(long, value_name = "FILE.toml")]
+    faults: Option<PathBuf>,
+    /// Hand the firmware the simulated spikes themselves: for more electrodes than a desk can filter in real time
+    #[arg(long)]
+    spikes: bool,
+    /// Bits a second that the radio carries [default: the profile's link budget]
+    #[arg(long, value_name = "BPS")]
+    budget: Option<u64>,
+    /// Largest packet of the radio, bytes
+    #[arg(long, default_value_t = 244)]
+    mtu: usize,
+    /// From the last bit sent to the packet at the other end, ms
+    #[arg(long, default_value_t = 2.0)]
+    latency_ms: f64,
+    /// Its name
+    #[arg(long, default_value = "pretend")]
+    name: String,
+    /// End after so long
+    #[arg(long)]
+    seconds: Option<f64>,
+}
+
+/// Read a fault script, say what is wrong with it, or print it as it was understood.
+#[derive(Args)]
+struct FaultsArgs {
+    /// The script; `random:SEED` makes one
+    #[arg(value_name = "FILE.toml")]
+    script: String,
+}
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+fn main() -> ExitCode {
+    if let Err(error) = ctrlc::set_handler(|| STOP.store(true, Ordering::Relaxed)) {
+        eprintln!("warning: Ctrl-C can't be caught ({error})");
+    }
+    let done = match Cli::parse().command {
+        Command::Serve(args) => run(&args),
+        Command::Profiles => profiles(),
+        Command::Faults(args) => script(&args.script).map(|script| println!("{script}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+fn run(args: &ServeArgs) -> Result<(), Error> {
+    // Everything is looked at before anything starts.
+    let script = args.faults.as_ref().map_or_else(|| Ok(Script::clean()), |path| Script::read(path))?;
+    let address = LinkAddress::parse(&args.listen, "--listen")?;
+    let seconds = args.seconds.unwrap_or(SECONDS_MAX);
+    if !(seconds > 0.0 && seconds <= SECONDS_MAX) {
+        return Err(
+            Error::usage("--seconds", format!("{seconds}")).legal(format!("above 0, to {SECONDS_MAX}"))
+        );
+    }
+    if !(0.0..=10_000.0).contains(&args.latency_ms) {
+        return Err(Error::usage("--latency-ms", format!("{}", args.latency_ms)).legal("0 to 10000"));
+    }
+    let settings = Settings::parse(&format!("sim:{}", args.device))?;
+    let budget = Budget {
+        bits_per_second: args.budget.unwrap_or(settings.profile.link.budget_bits_per_s.value as u64),
+        latency_us: (args.latency_ms * 1e3) as u64,
+        mtu: args.mtu,
+        queue_packets: QUEUE_PACKETS,
+    };
+    let mut radio = Radio::new(&script, budget)?;
+    let (access, fingerprint) = match &address.secrecy {
+        Secrecy::Plain => {
+            eprintln!("warning: `?plain`: everything is sent in the clear");
+            (Access::Plain, "in the clear".to_string())
+        }
+        Secrecy::Key(path) => {
+            let key = PairingKey::load(path)?;
+            (Access::Paired(Key::from_bytes(*key.bytes())), format!("key {}", key.fingerprint()))
+        }
+    };
+    let random = entropy()?;
+    let number = |at: usize| u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|k| random[at + k]));
+    let build = Build {
+        n_electrodes: settings.electrodes,
+        sample_rate_hz: settings.sample_rate_hz,
+        profile: settings.profile,
+        name: args.name.clone(),
+        boot: number(0) as u32,
+        mtu: args.mtu.clamp(20, 512) as u16,
+        n_datagrams: N_DATAGRAMS,
+        spikes_given: args.spikes,
+        access,
+    };
+    let (name, n) = (build.profile.name.clone(), build.n_electrodes);
+    let tissue = Tissue::open(&args.device, args.spikes, seconds + 1.0)?;
+    let mut body = Body::new(build, tissue, &script, number(8))?;
+    let mut transport = Transport::listen(&address.carrier)?;
+    let at = transport.local_address().map_or_else(|| address.carrier.to_string(), |at| at.to_string());
+    eprintln!("{name}, {n} electrodes (synthetic), at {at}, {fingerprint}; Ctrl-C ends it");
+    let served = serve(&mut body, &mut radio, &mut transport, seconds, &STOP)?;
+    print!("{}", account(&served));
+    Ok(())
+}
+
+fn account(served: &Served) -> String {
+    let Served { seconds, up, down, datagrams, late_ms } = served;
+    let lane = |name: &str, ledger: &Ledger| {
+        let balanced = if ledger.is_balanced() { "balanced" } else { "NOT BALANCED" };
+        format!(
+            "{name}: {} packets sent, {} arrived, {} lost, {} not taken, {} on their way; {balanced}\n",
+            ledger.sent,
+            ledger.delivered,
+            ledger.lost_in_all(),
+            ledger.dropped_in_all(),
+            ledger.in_flight
+        )
+    };
+    format!(
+        "{seconds:.1} s, {datagrams} datagrams\n{}{}the simulation was {late_ms:.1} ms behind at worst\n",
+        lane("to the host", up),
+        lane("to the device", down)
+    )
+}
+
+fn profiles() -> Result<(), Error> {
+    for profile in Profile::all()? {
+        println!(
+            "{:20} {:6} electrodes, {:>8} Hz, {}",
+            profile.name, profile.electrodes.value, profile.sample_rate_hz.value, profile.summary
+        );
+    }
+    Ok(())
+}
+
+fn script(text: &str) -> Result<Script, Error> {
+    match text.strip_prefix("random:").map(str::parse) {
+        Some(Ok(seed)) => Ok(Script::random(seed)),
+        Some(Err(_)) => {
+            Err(Error::usage("SCRIPT", format!("`{text}`")).legal("random:SEED with a whole number"))
+        }
+        None => Script::read(text.as_ref()),
+    }
+}
+
+/// As long as a simulation can be.
+const SECONDS_MAX: f64 = 14_000.0;
+/// Packets that a controller holds: some tens of milliseconds of a slow radio.
+const QUEUE_PACKETS: usize = 16;
+/// Datagrams that the firmware holds: a second of 1,024 electrodes, a fifth of one of 50,000.
+const N_DATAGRAMS: usize = 64;

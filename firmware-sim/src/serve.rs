@@ -1,0 +1,97 @@
+//! An implant in real time, behind a bad radio, at the end of a socket.
+//!
+//! In: a [`Body`], a [`Radio`], a transport. Out: packets to whoever is there, and a [`Served`] account at the end. The
+//! only part of this package that reads a clock.
+
+use crate::body::Body;
+use crate::faults::Direction;
+use crate::radio::{Ledger, Radio};
+use efference::Error;
+use efference::sources::link::{PACKET_MAX, Received, Transport};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// What became of everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Served {
+    /// Seconds of real time.
+    pub seconds: f64,
+    /// From the device to the host.
+    pub up: Ledger,
+    /// From the host to the device.
+    pub down: Ledger,
+    /// Datagrams that the implant sealed.
+    pub datagrams: u64,
+    /// Milliseconds that the simulation was behind at worst.
+    pub late_ms: f64,
+}
+
+/// Serves until `stop`, or for `seconds`.
+///
+/// # Errors
+/// None of a simulation.
+#[expect(clippy::disallowed_methods, reason = "real time is what this is for")]
+pub fn serve(
+    body: &mut Body,
+    radio: &mut Radio,
+    transport: &mut Transport,
+    seconds: f64,
+    stop: &AtomicBool,
+) -> Result<Served, Error> {
+    let start = Instant::now();
+    let now_us = || start.elapsed().as_micros() as u64;
+    let end_us = (seconds * 1e6) as u64;
+    let mut packet = [0; PACKET_MAX];
+    let mut late_us = 0;
+    let mut next_us = 0;
+    while now_us() < end_us && !stop.load(Ordering::Relaxed) && !body.is_over() {
+        next_us += STEP_US;
+        let wait = Duration::from_micros(next_us.saturating_sub(now_us()));
+        // Packets of the host wake us up; without them the next millisecond does.
+        if let Received::Packet(n) = transport.receive(&mut packet, wait) {
+            transport.accept_peer();
+            // A radio that doesn't take it counts it.
+            let _taken = radio.send(now_us(), Direction::Down, &packet[..n]);
+            next_us -= STEP_US;
+        }
+        let now = now_us();
+        late_us = late_us.max(now.saturating_sub(next_us + STEP_US));
+        body.advance(now)?;
+        exchange(body, radio, now, &mut packet, |packet| transport.send(packet));
+    }
+    let sent = body.implant().with(|implant| implant.link().n_sent());
+    Ok(Served {
+        seconds: start.elapsed().as_secs_f64(),
+        up: radio.ledger(Direction::Up),
+        down: radio.ledger(Direction::Down),
+        datagrams: body.sent_before + u64::from(sent),
+        late_ms: late_us as f64 / 1e3,
+    })
+}
+
+/// Everything that the radio has for the device goes to it, all that it has to send to the radio, and what the radio has
+/// for the host to `up`.
+pub fn exchange(
+    body: &mut Body,
+    radio: &mut Radio,
+    now_us: u64,
+    packet: &mut [u8; PACKET_MAX],
+    mut up: impl FnMut(&[u8]),
+) {
+    while let Some(n) = radio.receive(now_us, Direction::Down, packet) {
+        body.handle_packet(&packet[..n]);
+    }
+    let mtu = radio.mtu(now_us, Direction::Up);
+    // As a controller does: what it has no room for stays with the firmware, whose newest data win.
+    while radio.has_room(now_us, Direction::Up) {
+        let Some(n) = body.poll_packet(mtu, packet) else { break };
+        if radio.send(now_us, Direction::Up, &packet[..n]).is_err() {
+            break;
+        }
+    }
+    while let Some(n) = radio.receive(now_us, Direction::Up, packet) {
+        up(&packet[..n]);
+    }
+}
+
+const STEP_US: u64 = 1_000;

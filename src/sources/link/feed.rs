@@ -1,0 +1,254 @@
+//! What a host's end of a link tells, as blocks of counts.
+//!
+//! In: a [`Host`] that is fed with packets. Out: blocks of frames, one width for all, and a [`LinkReport`]. Guarantees:
+//! the same packets at the same times give the same blocks, so that a capture replays as it was; frames that won't come
+//! are lost frames of the next block; what the device gave up is told in words.
+
+use super::PACKET_MAX;
+use super::report::{LinkReport, Tracks};
+use crate::block::{BLOCK_FRAMES_MAX, Block, BlockHeader, COUNT_UNKNOWN, Payload, StreamInfo, StreamKind};
+use crate::error::Error;
+use crate::link::{Device, Event, Host, Resampler, Settings};
+use crate::time::{DeviceTime, HostTime, SampleIndex, SampleRate};
+use crate::wire::Mode;
+
+/// A host's end with the frames that it has given.
+pub struct Feed {
+    host: Host,
+    bin_width_us: u32,
+    resampler: Option<Resampler>,
+    device: Option<Device>,
+    /// Frames that wait, the oldest at `first`.
+    waiting: Vec<Waiting>,
+    first: usize,
+    n: usize,
+    /// Frames of the first that were given out.
+    given: u32,
+    tracks: Tracks,
+    refusal: Option<Error>,
+}
+
+/// Frames alike that wait to be read.
+#[derive(Clone, Default)]
+struct Waiting {
+    index: u64,
+    n_lost: u64,
+    n_frames: u32,
+    spread: u16,
+    has_unknown: bool,
+    due: HostTime,
+    values: Vec<u16>,
+}
+
+impl Feed {
+    /// Of a device that is not there yet.
+    ///
+    /// # Errors
+    /// If the settings are not legal; `place` names where they come from.
+    pub fn new(settings: Settings, place: &str) -> Result<Self, Error> {
+        let bin_width_us = settings.wanted.bin_width_us;
+        Ok(Feed {
+            host: Host::new(settings, place)?,
+            bin_width_us,
+            resampler: None,
+            device: None,
+            waiting: Vec::new(),
+            first: 0,
+            n: 0,
+            given: 0,
+            tracks: Tracks::default(),
+            refusal: None,
+        })
+    }
+
+    /// The host's end, for packets and times.
+    pub fn host(&mut self) -> &mut Host {
+        &mut self.host
+    }
+
+    /// What device it is, once it has answered.
+    pub fn device(&self) -> Option<&Device> {
+        self.device.as_ref()
+    }
+
+    /// What the blocks are, once the device has answered.
+    ///
+    /// # Errors
+    /// If the device sends what no pipeline takes.
+    pub fn info(&self) -> Option<Result<StreamInfo, Error>> {
+        let device = self.device.as_ref()?;
+        // The frames are the device's bins, which are whole samples long; the name of the width is what was asked for.
+        let rate = SampleRate::new(1e6 / f64::from(self.bin_width_us), "link");
+        Some(rate.map(|sample_rate| StreamInfo {
+            kind: StreamKind::Counts,
+            sample_rate,
+            uv_per_count: None,
+            channels: (1..=device.n_electrodes).map(|electrode| format!("e{electrode:05}")).collect(),
+            synthetic: device.synthetic,
+        }))
+    }
+
+    /// Lets everything happen that is due by `now`, each at its own time, so that it doesn't matter when somebody looked;
+    /// `send` gets the packets that the host then has.
+    pub fn pass_time(&mut self, now: HostTime, mut send: impl FnMut(HostTime, &[u8])) {
+        let mut last = None;
+        while let Some(due) = self.host.poll_timeout().filter(|due| *due <= now && last != Some(*due)) {
+            last = Some(due);
+            self.host.handle_timeout(due);
+            self.send(due, &mut send);
+            self.collect(due);
+        }
+    }
+
+    /// Takes a packet that came at `now`.
+    pub fn take(&mut self, now: HostTime, packet: &[u8], mut send: impl FnMut(HostTime, &[u8])) {
+        self.pass_time(now, &mut send);
+        self.host.handle_packet(now, packet);
+        self.send(now, &mut send);
+        self.collect(now);
+    }
+
+    /// Gives the packets that the host has to send at `now`.
+    pub fn send(&mut self, now: HostTime, mut send: impl FnMut(HostTime, &[u8])) {
+        let mut packet = [0; PACKET_MAX];
+        while let Some(n) = self.host.poll_packet(now, &mut packet) {
+            send(now, &packet[..n]);
+        }
+    }
+
+    /// Takes over what the host has to tell.
+    pub fn collect(&mut self, now: HostTime) {
+        let Feed { host, resampler, device, waiting, first, n, tracks, refusal, bin_width_us, .. } = self;
+        // The clock as it is known before these bins: the same in a replay.
+        let clock = host.clock().cloned();
+        while let Some(event) = host.poll_event() {
+            match event {
+                Event::Bin(bin) => {
+                    let Some(resampler) = resampler else { continue };
+                    let end = bin.device_sample + u64::from(bin.width_samples);
+                    let ended = DeviceTime { sample: end, fraction: 0 };
+                    let ended = clock.as_ref().and_then(|clock| clock.host_time(ended));
+                    // What arrives can't have been written later.
+                    let due = ended.map_or(bin.arrived_at, |(at, _)| at.min(bin.arrived_at));
+                    tracks.bin(&bin, due, now);
+                    if bin.values.len() != resampler.n_channels() {
+                        tracks.n_strange_bins += 1;
+                        continue;
+                    }
+                    resampler.bin(&bin, |frame| {
+                        if *n == waiting.len() {
+                            // Nobody reads: the newest win.
+                            *first = (*first + 1) % waiting.len();
+                            *n -= 1;
+                            tracks.n_unread += 1;
+                        }
+                        let at = (*first + *n) % waiting.len();
+                        let slot = &mut waiting[at];
+                        slot.values.copy_from_slice(frame.values);
+                        (slot.index, slot.n_lost, slot.n_frames) =
+                            (frame.index, frame.n_lost, frame.n_frames);
+                        (slot.spread, slot.has_unknown, slot.due) = (frame.spread, frame.has_unknown, due);
+                        *n += 1;
+                    });
+                }
+                Event::Gap(gap) => {
+                    tracks.gap(&gap, now);
+                    if let Some(resampler) = resampler {
+                        resampler.gap(&gap);
+                    }
+                }
+                Event::Connected { device: found, is_resumed } => {
+                    tracks.connected(found, is_resumed, now);
+                    let is_other =
+                        device.as_ref().is_none_or(|known| known.n_electrodes != found.n_electrodes);
+                    if is_other && device.is_none() {
+                        let samples = found.samples(*bin_width_us);
+                        *resampler = Some(Resampler::new(samples, found.n_electrodes));
+                        let empty = Waiting { values: vec![0; found.n_electrodes], ..Waiting::default() };
+                        *waiting = vec![empty; WAITING];
+                        *device = Some(found.clone());
+                    } else if is_other {
+                        tracks.note(
+                            now,
+                            format!("another device answers, of {} electrodes", found.n_electrodes),
+                        );
+                    }
+                }
+                Event::FormatChanged(change) => {
+                    tracks.format(&change, now);
+                    let takes = |resampler: &Resampler| {
+                        resampler.accepts(change.format.bin_samples, change.format.mode)
+                    };
+                    if change.format.mode != Mode::Quiet
+                        && let Some(Err(error)) = resampler.as_ref().map(takes)
+                    {
+                        tracks.note(now, error.to_string());
+                        *refusal = Some(error);
+                    }
+                }
+                Event::Telemetry(telemetry) => tracks.telemetry(&telemetry),
+                Event::Acknowledged(ack) => tracks.ack(&ack, now),
+                Event::Silent => tracks.note(now, "silent".to_string()),
+                Event::Audible => tracks.note(now, "heard again".to_string()),
+                Event::Disconnected(why) => tracks.note(now, format!("disconnected: {why}")),
+                Event::Data(record) => tracks.data(&record),
+                Event::Connecting { .. } => {}
+            }
+        }
+    }
+
+    /// A frame waits.
+    pub fn is_ready(&self) -> bool {
+        self.n > 0
+    }
+
+    /// Why bins of the present width can't be decoded, if they can't.
+    pub fn refusal(&self) -> Option<&Error> {
+        self.refusal.as_ref()
+    }
+
+    /// Fills `block` with the next frames; when they ended. `None` if none waits.
+    ///
+    /// # Panics
+    /// If it is no block of counts of as many channels.
+    pub fn pop(&mut self, block: &mut Block) -> Option<HostTime> {
+        if self.n == 0 {
+            return None;
+        }
+        let slot = &self.waiting[self.first];
+        let Payload::Counts(counts) = &mut block.payload else { panic!("a link gives blocks of counts") };
+        let n_frames = (slot.n_frames - self.given).min(BLOCK_FRAMES_MAX as u32);
+        for frame in counts.chunks_exact_mut(slot.values.len()).take(n_frames as usize) {
+            frame.copy_from_slice(&slot.values);
+        }
+        let first = slot.index + u64::from(self.given);
+        block.header = BlockHeader {
+            first_sample: SampleIndex(first),
+            n_frames,
+            lost_frames: if self.given == 0 { u32::try_from(slot.n_lost).unwrap_or(u32::MAX) } else { 0 },
+            starts_segment: first == 0,
+            spread: slot.spread,
+            has_unknown: slot.has_unknown,
+        };
+        let due = slot.due;
+        self.given += n_frames;
+        if self.given == slot.n_frames {
+            self.given = 0;
+            self.first = (self.first + 1) % self.waiting.len();
+            self.n -= 1;
+        }
+        Some(due)
+    }
+
+    /// Where everything has gone until now.
+    pub fn report(&mut self) -> LinkReport {
+        let ledger = self.host.ledger();
+        let reading = self.host.clock().and_then(|clock| clock.reading(self.tracks.last_at()));
+        self.tracks.report(self.device.clone(), ledger, reading, self.host.throughput_bps())
+    }
+}
+
+/// Frames that wait for a reader at most: a second of 20 ms.
+const WAITING: usize = 50;
+/// What is not known stands for itself all the way.
+const _: () = assert!(COUNT_UNKNOWN == u16::MAX);

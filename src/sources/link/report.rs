@@ -1,0 +1,157 @@
+//! What a link did, for people and for `--json`.
+//!
+//! In: events of a link as they come. Out: a [`LinkReport`]. Guarantees: bounded; what has no room is counted.
+
+use crate::link::{Device, FormatChange, Gap, Ledger};
+use crate::live::Latency;
+use crate::live::Meter;
+use crate::time::{ClockReading, HostTime};
+use crate::wire::{Ack, Record, Status, Telemetry};
+use serde::Serialize;
+
+/// Where everything that a device sent has gone, and how well the link did.
+#[derive(Clone, Debug, Serialize)]
+pub struct LinkReport {
+    /// The device, as it says itself.
+    pub device: Option<Device>,
+    /// Every sum in [`Ledger`] holds.
+    pub balanced: bool,
+    /// Where everything has gone.
+    pub ledger: Ledger,
+    /// From the end of a bin on the device to its last part here, by the clock fit.
+    pub bin_latency: Latency,
+    /// Bits a second over the last second, headers included.
+    pub throughput_bps: u32,
+    /// Bits of all packets, for each channel and bin that came.
+    pub bits_per_channel_bin: f64,
+    /// How many times fewer bits than 4 a channel and bin, the usual packing of counts.
+    pub ratio_to_4_bits: f64,
+    /// The device's clock against the host's: parts per million, and how far off that may be.
+    pub clock_drift_ppm: Option<f64>,
+    /// Uncertainty of the drift, ppm.
+    pub clock_drift_uncertainty_ppm: Option<f64>,
+    /// Uncertainty of an instant, µs.
+    pub clock_uncertainty_us: Option<f64>,
+    /// What data mean now, in words.
+    pub format: Option<String>,
+    /// The last telemetry: battery in percent, temperature in °C.
+    pub battery_percent: Option<u8>,
+    /// See above.
+    pub temperature_c: Option<f64>,
+    /// Raw samples, crossings and snippets that came as they are, in records.
+    pub data_records: u64,
+    /// Frames that nobody read in time.
+    pub unread_frames: u64,
+    /// What happened, with the second at which it did.
+    pub happenings: Vec<(f64, String)>,
+    /// Happenings that had no room.
+    pub more_happenings: u64,
+}
+
+/// Keeps what a report is made of.
+#[derive(Default)]
+pub(super) struct Tracks {
+    latency: Meter,
+    last_at: HostTime,
+    format: Option<String>,
+    battery_percent: Option<u8>,
+    temperature_c: Option<f64>,
+    happenings: Vec<(f64, String)>,
+    n_more: u64,
+    n_values: u64,
+    n_data: u64,
+    pub(super) n_unread: u64,
+    pub(super) n_strange_bins: u64,
+}
+
+impl Tracks {
+    pub(super) fn last_at(&self) -> HostTime {
+        self.last_at
+    }
+
+    pub(super) fn bin(&mut self, bin: &crate::link::Bin<'_>, due: HostTime, now: HostTime) {
+        self.last_at = now;
+        self.latency.record(bin.arrived_at.since(due), now);
+        self.n_values += (bin.values.len() - bin.n_unknown) as u64;
+    }
+
+    pub(super) fn gap(&mut self, gap: &Gap, now: HostTime) {
+        // Single bins lost to the radio are for the ledger; what a person wants to hear of is longer.
+        if gap.n_bins >= GAP_TOLD {
+            self.note(now, format!("{} bins are missing: {:?}", gap.n_bins, gap.cause).to_lowercase());
+        }
+    }
+
+    pub(super) fn connected(&mut self, device: &Device, is_resumed: bool, now: HostTime) {
+        let how = if is_resumed { "resumed" } else { "connected" };
+        self.note(
+            now,
+            format!("{how}: {} ({}), {} electrodes", device.name, device.profile, device.n_electrodes),
+        );
+    }
+
+    pub(super) fn format(&mut self, change: &FormatChange, now: HostTime) {
+        self.format = Some(change.to_string());
+        self.note(now, change.to_string());
+    }
+
+    pub(super) fn telemetry(&mut self, telemetry: &Telemetry) {
+        self.battery_percent = Some(telemetry.battery_percent);
+        self.temperature_c = Some(f64::from(telemetry.temperature_centi) / 100.0);
+    }
+
+    pub(super) fn ack(&mut self, ack: &Ack, now: HostTime) {
+        if ack.status != Status::Done {
+            self.note(
+                now,
+                format!("a command was refused ({:?}); the nearest legal value is {}", ack.status, ack.value),
+            );
+        }
+    }
+
+    pub(super) fn data(&mut self, _record: &Record<'_>) {
+        self.n_data += 1;
+    }
+
+    pub(super) fn note(&mut self, now: HostTime, what: String) {
+        self.last_at = self.last_at.max(now);
+        match self.happenings.len() < HAPPENINGS_MAX {
+            true => self.happenings.push((now.ns as f64 * 1e-9, what)),
+            false => self.n_more += 1,
+        }
+    }
+
+    pub(super) fn report(
+        &self,
+        device: Option<Device>,
+        ledger: Ledger,
+        clock: Option<ClockReading>,
+        throughput_bps: u32,
+    ) -> LinkReport {
+        let bits = ledger.packets.bytes as f64 * 8.0;
+        let bits_per_channel_bin = if self.n_values > 0 { bits / self.n_values as f64 } else { 0.0 };
+        LinkReport {
+            device,
+            balanced: ledger.is_balanced(),
+            bin_latency: self.latency.latency(),
+            throughput_bps,
+            bits_per_channel_bin,
+            ratio_to_4_bits: if bits_per_channel_bin > 0.0 { 4.0 / bits_per_channel_bin } else { 0.0 },
+            clock_drift_ppm: clock.map(|clock| clock.rate_ppm),
+            clock_drift_uncertainty_ppm: clock.map(|clock| clock.rate_uncertainty_ppm),
+            clock_uncertainty_us: clock.map(|clock| clock.uncertainty_ns * 1e-3),
+            format: self.format.clone(),
+            battery_percent: self.battery_percent,
+            temperature_c: self.temperature_c,
+            data_records: self.n_data,
+            unread_frames: self.n_unread,
+            happenings: self.happenings.clone(),
+            more_happenings: self.n_more,
+            ledger,
+        }
+    }
+}
+
+/// Bins that are missing in a row before it is told apart from the ledger.
+const GAP_TOLD: u64 = 5;
+const HAPPENINGS_MAX: usize = 200;
