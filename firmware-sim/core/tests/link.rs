@@ -135,7 +135,7 @@ fn fifty_thousand_electrodes_fit_and_give_way_when_they_fire_more() {
     let format = desk.heard.formats.last().expect("a format came").1;
     let settled = &desk.bits[20..27];
     println!("synthetic: 50,000 electrodes, mean 10 Hz: {:.3} Mbit/s, {format:?}", mbps(settled));
-    assert!(format.bin_samples > 400 && format.reason == Reason::Budget, "{format:?}");
+    assert!(format.bin_samples > 400 && format.reason != Reason::Asked, "{format:?}");
     assert!(
         settled.iter().all(|&bits| bits <= u64::from(BUDGET) + u64::from(BUDGET) / 50),
         "{:?}",
