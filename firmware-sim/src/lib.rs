@@ -7,5 +7,7 @@ pub mod device_faults;
 pub mod faults;
 pub mod implant;
 pub mod radio;
+pub mod scripts;
 pub mod serve;
 pub mod tissue;
+pub mod world;

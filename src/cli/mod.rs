@@ -11,6 +11,7 @@ mod hybrid;
 mod inspect;
 mod link;
 mod live;
+mod pack;
 mod pair;
 mod plot;
 mod progress;
@@ -20,6 +21,7 @@ mod source;
 mod spectrum;
 mod table;
 mod train;
+mod unpack;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -87,6 +89,8 @@ enum Command {
     Pair(pair::PairArgs),
     Devices(devices::DevicesArgs),
     Link(link::LinkArgs),
+    Pack(pack::PackArgs),
+    Unpack(unpack::UnpackArgs),
     Completions(CompletionsArgs),
 }
 
@@ -104,6 +108,8 @@ impl Command {
             Command::Pair(args) => pair::run(args),
             Command::Devices(args) => devices::run(args),
             Command::Link(args) => link::run(args),
+            Command::Pack(args) => pack::run(args),
+            Command::Unpack(args) => unpack::run(args),
             Command::Completions(args) => {
                 let mut script = Vec::new();
                 clap_complete::generate(args.shell, &mut Cli::command(), "efference", &mut script);

@@ -117,15 +117,16 @@ impl Assembly {
         (self.n_channels, self.sample_rate_millihertz) == (n_channels, sample_rate_millihertz)
     }
 
-    /// The slot of a bin, for [`Slot::cover`].
+    /// The slot of a bin, for [`Slot::cover`]. `n_after` bins that ended after it came with it.
     pub(crate) fn place(
         &mut self,
         now: HostTime,
         stamp: Stamp,
         epoch: u8,
         number: u32,
+        n_after: u8,
     ) -> Result<&mut Slot, Misplaced> {
-        match self.find(now, stamp, epoch, number) {
+        match self.find(now, stamp, epoch, number, n_after) {
             Ok(at) => Ok(&mut self.slots[at]),
             Err(why) => {
                 match why {
@@ -212,7 +213,14 @@ impl Assembly {
         }
     }
 
-    fn find(&mut self, now: HostTime, stamp: Stamp, epoch: u8, number: u32) -> Result<usize, Misplaced> {
+    fn find(
+        &mut self,
+        now: HostTime,
+        stamp: Stamp,
+        epoch: u8,
+        number: u32,
+        n_after: u8,
+    ) -> Result<usize, Misplaced> {
         let epoch = *self.formats.of(epoch).ok_or(Misplaced::Format)?;
         let width = epoch.format.bin_samples;
         let ahead = u64::from(number) * u64::from(width);
@@ -221,11 +229,11 @@ impl Assembly {
             return Err(Misplaced::Unusable);
         }
         if let Some(cause) = self.rebase.take() {
-            self.move_base(now, device_sample, width, cause);
+            self.move_base(now, device_sample, width, n_after, cause);
         }
         let mut start = i128::from(device_sample) + self.base;
         if stamp.is_newest && self.is_beside(now, start) {
-            self.move_base(now, device_sample, width, Cause::ClockJump);
+            self.move_base(now, device_sample, width, n_after, Cause::ClockJump);
             start = i128::from(device_sample) + self.base;
         }
         // Whatever is due by now is over, whether or not anybody has asked for it: what is given out depends on when
@@ -282,9 +290,9 @@ impl Assembly {
         self.furthest.map(|(end, at)| end.saturating_add(self.samples(now.since(at))))
     }
 
-    /// Sets the base so that the bin at `device_sample` ends about now, whole bins behind those that are waiting: a grid
-    /// of frames goes on undisturbed.
-    fn move_base(&mut self, now: HostTime, device_sample: u64, width: u32, cause: Cause) {
+    /// Sets the base so that the bin at `device_sample` and the `n_after` behind it end about now, whole bins behind those
+    /// that are waiting: a grid of frames goes on undisturbed.
+    fn move_base(&mut self, now: HostTime, device_sample: u64, width: u32, n_after: u8, cause: Cause) {
         self.flush();
         self.interrupt(cause);
         self.behind_since = None;
@@ -293,7 +301,7 @@ impl Assembly {
         let start = match (floor, self.expected(now)) {
             (Some(floor), Some(expected)) => {
                 let width = u64::from(width);
-                let ahead = expected.saturating_sub(width).saturating_sub(floor);
+                let ahead = expected.saturating_sub(width * (1 + u64::from(n_after))).saturating_sub(floor);
                 floor + (ahead + width / 2) / width * width
             }
             _ => device_sample,

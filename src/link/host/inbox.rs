@@ -259,7 +259,7 @@ impl Host {
                 assembly.refuse();
                 return;
             };
-            match assembly.place(self.now, stamp, counts.epoch, number) {
+            match assembly.place(self.now, stamp, counts.epoch, number, counts.n_bins - 1 - bin) {
                 Ok(slot) if is_decoded.is_ok() => {
                     slot.cover(self.now, first, &values[usize::from(bin) * n_channels..][..n_channels]);
                 }
@@ -281,7 +281,7 @@ impl Host {
         for (value, level) in values.iter_mut().zip(power.levels) {
             *value = u16::from(*level);
         }
-        match assembly.place(self.now, stamp, power.epoch, power.bin) {
+        match assembly.place(self.now, stamp, power.epoch, power.bin, 0) {
             Ok(slot) => {
                 slot.cover(self.now, first, values);
             }

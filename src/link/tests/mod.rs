@@ -452,7 +452,10 @@ proptest! {
         let end = world.bins.last().map_or(0, |bin| bin.first + u64::from(bin.width));
         let begin = world.bins[0].first;
         let elapsed = samples((world.bins.last().map_or(0, |bin| bin.given_ns) - world.bins[0].given_ns) / 1_000_000);
-        prop_assert!((end - begin).abs_diff(elapsed) <= 4000, "the stream keeps to the host's time");
+// At each restart by what the air's delay may differ, and a bin.
+        let apart_max = samples(100) + samples(100) * ledger.link.boots;
+        let apart = (end - begin).abs_diff(elapsed);
+        prop_assert!(apart <= apart_max, "{apart} samples from the host's time, {} starts", ledger.link.boots);
     }
 }
 

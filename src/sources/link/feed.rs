@@ -4,6 +4,7 @@
 //! the same packets at the same times give the same blocks, so that a capture replays as it was; frames that won't come
 //! are lost frames of the next block; what the device gave up is told in words.
 
+use super::PACKET_MAX;
 use super::report::{LinkReport, Tracks};
 use crate::block::{BLOCK_FRAMES_MAX, Block, BlockHeader, COUNT_UNKNOWN, Payload, StreamInfo, StreamKind};
 use crate::error::Error;
@@ -85,6 +86,34 @@ impl Feed {
             channels: (1..=device.n_electrodes).map(|electrode| format!("e{electrode:05}")).collect(),
             synthetic: device.synthetic,
         }))
+    }
+
+    /// Lets everything happen that is due by `now`, each at its own time, so that it doesn't matter when somebody looked;
+    /// `send` gets the packets that the host then has.
+    pub fn pass_time(&mut self, now: HostTime, mut send: impl FnMut(HostTime, &[u8])) {
+        let mut last = None;
+        while let Some(due) = self.host.poll_timeout().filter(|due| *due <= now && last != Some(*due)) {
+            last = Some(due);
+            self.host.handle_timeout(due);
+            self.send(due, &mut send);
+            self.collect(due);
+        }
+    }
+
+    /// Takes a packet that came at `now`.
+    pub fn take(&mut self, now: HostTime, packet: &[u8], mut send: impl FnMut(HostTime, &[u8])) {
+        self.pass_time(now, &mut send);
+        self.host.handle_packet(now, packet);
+        self.send(now, &mut send);
+        self.collect(now);
+    }
+
+    /// Gives the packets that the host has to send at `now`.
+    pub fn send(&mut self, now: HostTime, mut send: impl FnMut(HostTime, &[u8])) {
+        let mut packet = [0; PACKET_MAX];
+        while let Some(n) = self.host.poll_packet(now, &mut packet) {
+            send(now, &packet[..n]);
+        }
     }
 
     /// Takes over what the host has to tell.

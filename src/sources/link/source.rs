@@ -124,7 +124,15 @@ impl LinkSource {
         }
         let now = self.clock.now();
         self.feed.host().close(now, None);
-        send(&mut self.feed, &mut self.transport, now, &mut self.capture)?;
+        let (transport, capture) = (&mut self.transport, &mut self.capture);
+        let mut captured = Ok(());
+        self.feed.send(now, |at, packet| {
+            transport.send(packet);
+            if let Some(capture) = capture {
+                captured = captured.clone().and(capture.write(at, Way::Down, packet));
+            }
+        });
+        captured?;
         self.feed.collect(now);
         self.capture.take().map_or(Ok(()), CaptureWriter::finish)
     }
@@ -258,7 +266,7 @@ impl CaptureSource {
             return Ok(true);
         };
         self.now = at.max(self.now);
-        pass_time(&mut self.feed, self.now, |_, _| Ok(()))?;
+        self.feed.pass_time(self.now, |_, _| {});
         match way {
             Way::Up => self.feed.host().handle_packet(self.now, &self.packet),
             Way::Down => self.feed.host().overhear(self.now, &self.packet),
@@ -293,22 +301,6 @@ impl SampleSource for CaptureSource {
     }
 }
 
-/// Lets everything happen that is due by `now`, each at its own time, so that it doesn't matter when this thread woke up.
-fn pass_time(
-    feed: &mut Feed,
-    now: HostTime,
-    mut send: impl FnMut(&mut Feed, HostTime) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let mut last = None;
-    while let Some(due) = feed.host().poll_timeout().filter(|due| *due <= now && last != Some(*due)) {
-        last = Some(due);
-        feed.host().handle_timeout(due);
-        send(feed, due)?;
-        feed.collect(due);
-    }
-    Ok(())
-}
-
 fn step(
     feed: &mut Feed,
     transport: &mut Transport,
@@ -316,40 +308,28 @@ fn step(
     capture: &mut Option<CaptureWriter>,
     buffer: &mut [u8; PACKET_MAX],
 ) -> Result<(), Error> {
+    let mut captured = Ok(());
+    let mut send =
+        |transport: &mut Transport, capture: &mut Option<CaptureWriter>, at: HostTime, packet: &[u8]| {
+            transport.send(packet);
+            if let Some(capture) = capture {
+                captured = captured.clone().and(capture.write(at, Way::Down, packet));
+            }
+        };
     let now = clock.now();
-    pass_time(feed, now, |feed, due| send(feed, transport, due, capture))?;
+    feed.pass_time(now, |at, packet| send(transport, capture, at, packet));
     let due = feed.host().poll_timeout().map_or(LONGEST_WAIT_NS, |due| due.since(now));
     let wait = Duration::from_nanos(due.min(LONGEST_WAIT_NS));
-    match transport.receive(buffer, wait) {
-        Received::Packet(n) => {
-            let now = clock.now();
-            pass_time(feed, now, |feed, due| send(feed, transport, due, capture))?;
-            if let Some(capture) = capture {
-                capture.write(now, Way::Up, &buffer[..n])?;
-            }
-            feed.host().handle_packet(now, &buffer[..n]);
-            send(feed, transport, now, capture)?;
-            feed.collect(now);
-        }
-        Received::Nothing | Received::End => {}
-    }
-    Ok(())
-}
-
-fn send(
-    feed: &mut Feed,
-    transport: &mut Transport,
-    now: HostTime,
-    capture: &mut Option<CaptureWriter>,
-) -> Result<(), Error> {
-    let mut packet = [0; PACKET_MAX];
-    while let Some(n) = feed.host().poll_packet(now, &mut packet) {
-        transport.send(&packet[..n]);
+    if let Received::Packet(n) = transport.receive(buffer, wait) {
+        let now = clock.now();
+        // What falls due before the packet stands before it in the capture.
+        feed.pass_time(now, |at, packet| send(transport, capture, at, packet));
         if let Some(capture) = capture {
-            capture.write(now, Way::Down, &packet[..n])?;
+            capture.write(now, Way::Up, &buffer[..n])?;
         }
+        feed.take(now, &buffer[..n], |at, packet| send(transport, capture, at, packet));
     }
-    Ok(())
+    captured
 }
 
 /// How the link is protected, and the entropy sealed for a capture.

@@ -73,6 +73,10 @@ impl PacketStream {
         let room = self.inbox.room();
         let read = match &mut self.reader {
             Reader::Tcp(socket) => {
+                #[cfg(unix)]
+                if !is_ready(socket, wanted)? {
+                    return Ok(None);
+                }
                 if self.wait != wanted {
                     socket.set_read_timeout(Some(wanted))?;
                     self.wait = wanted;
@@ -80,13 +84,10 @@ impl PacketStream {
                 socket.read(room)
             }
             #[cfg(unix)]
-            Reader::Unix(socket) => {
-                if self.wait != wanted {
-                    socket.set_read_timeout(Some(wanted))?;
-                    self.wait = wanted;
-                }
-                socket.read(room)
-            }
+            Reader::Unix(socket) => match is_ready(socket, wanted)? {
+                true => socket.read(room),
+                false => return Ok(None),
+            },
             #[cfg(unix)]
             Reader::Pipe(file) => match is_ready(file, wanted)? {
                 true => file.read(room),
@@ -168,8 +169,10 @@ pub(super) fn make_pipes(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Whether something can be read within `wait`: to the microsecond, where a socket's own timeout goes by the system's
+/// ticks of several milliseconds.
 #[cfg(unix)]
-fn is_ready(file: &std::fs::File, wait: Duration) -> Result<bool> {
+pub(super) fn is_ready(file: &impl std::os::fd::AsFd, wait: Duration) -> Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let wait = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
     match poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&wait)) {

@@ -169,6 +169,10 @@ impl Transport {
             Kind::Udp { socket, last_from, wait: set, .. } => {
                 // A time of 0 would mean for ever.
                 let wanted = wait.max(SHORTEST_WAIT);
+                #[cfg(unix)]
+                if !super::stream::is_ready(socket, wait).unwrap_or(true) {
+                    return Received::Nothing;
+                }
                 if *set != wanted && socket.set_read_timeout(Some(wanted)).is_ok() {
                     *set = wanted;
                 }

@@ -8,7 +8,7 @@
 //! (`range`): per bin and channel the count by its level's frequencies (`levels`). A count of `n_counts` or more is the
 //! escape, then its excess `e` as the number of bits of `e + 1` less one (5 bits), and these bits without the first.
 
-use super::levels::{BIT, LevelTable, N_LEVELS, TABLES, level_of};
+use super::levels::{BIT, LevelTable, N_LEVELS, N_SYMBOLS, TABLES, level_of};
 use super::range::{Decoder, Encoder, Full};
 
 /// What is known of the rates.
@@ -210,6 +210,16 @@ pub(super) fn table_of(level: u8) -> &'static LevelTable {
 
 #[inline]
 pub(super) fn encode_one(encoder: &mut Encoder<'_>, table: &LevelTable, count: u16) {
+    // Sparse channels are mostly 0.
+    if count == 0 {
+        encoder.encode(0, u32::from(table.begins[1]));
+    } else {
+        encode_more(encoder, table, count);
+    }
+}
+
+/// A count of at least 1.
+fn encode_more(encoder: &mut Encoder<'_>, table: &LevelTable, count: u16) {
     let symbol = usize::from(count.min(table.n_counts));
     let begin = u32::from(table.begins[symbol]);
     encoder.encode(begin, u32::from(table.begins[symbol + 1]) - begin);
@@ -225,15 +235,25 @@ pub(super) fn encode_one(encoder: &mut Encoder<'_>, table: &LevelTable, count: u
 
 #[inline]
 pub(super) fn decode_one(decoder: &mut Decoder<'_>, table: &LevelTable) -> Result<u16, Corrupt> {
+    // Sparse channels are mostly 0.
+    if decoder.take_first(u32::from(table.begins[1])) {
+        return Ok(0);
+    }
+    decode_more(decoder, table)
+}
+
+/// A count of at least 1.
+fn decode_more(decoder: &mut Decoder<'_>, table: &LevelTable) -> Result<u16, Corrupt> {
     let (step, code) = (decoder.step(), decoder.code());
-    let mut symbol = 0;
-    // Sparse channels are mostly 0, and counts fall off fast: looking one by one is quickest.
-    while symbol < usize::from(table.n_counts) && code >= step * u32::from(table.begins[symbol + 1]) {
+    let n_counts = usize::from(table.n_counts).min(N_SYMBOLS);
+    // Counts fall off fast: looking one by one is quickest.
+    let mut symbol = 1;
+    while symbol < n_counts && code >= step * u32::from(table.begins[symbol + 1]) {
         symbol += 1;
     }
     let begin = u32::from(table.begins[symbol]);
     decoder.take(begin, u32::from(table.begins[symbol + 1]) - begin);
-    if symbol < usize::from(table.n_counts) {
+    if symbol < n_counts {
         return Ok(symbol as u16);
     }
     let n = decoder.bits(5);

@@ -166,6 +166,18 @@ impl<'a> Decoder<'a> {
         self.code
     }
 
+    /// Whether it is the symbol that begins at 0 and owns `frequency`; goes on behind it if so.
+    #[inline]
+    pub fn take_first(&mut self, frequency: u32) -> bool {
+        let end = self.step() * frequency;
+        let is_first = self.code < end;
+        if is_first {
+            self.range = end;
+            self.normalise();
+        }
+        is_first
+    }
+
     /// Goes on behind the symbol that was found.
     #[inline]
     pub fn take(&mut self, begin: u32, frequency: u32) {

@@ -1,0 +1,120 @@
+//! A whole link in simulated time: what the host gets is what the device counted, and whatever goes wrong, nothing
+//! panics, every packet is accounted for, and the stream comes back. All of it synthetic.
+
+use efference::block::{COUNT_UNKNOWN, Payload};
+use efference::link::Wanted;
+use efference::sources::SampleSource;
+use firmware_sim::faults::{Direction, Script};
+use firmware_sim::radio::Radio;
+use firmware_sim::scripts::{Outcome, run};
+use firmware_sim::tissue::{Heard, Tissue};
+use firmware_sim::world::{Scene, World};
+
+/// Spikes of each electrode in bins of 20 ms.
+fn spikes(device: &str, seconds: f64) -> Vec<Vec<u16>> {
+    let mut tissue = Tissue::open(device, true, seconds).expect("legal");
+    let n = tissue.n_electrodes();
+    let (mut bins, mut ms) = (vec![vec![0; n]; (seconds * 50.0) as usize], 0);
+    while let Some(Heard::Spikes { n_ms, spikes }) = tissue.read().expect("a simulator") {
+        for spike in spikes {
+            bins[(ms + spike.frame as usize) / 20][usize::from(spike.channel)] += 1;
+        }
+        ms += n_ms as usize;
+    }
+    bins
+}
+
+#[test]
+fn a_good_radio_brings_every_spike() {
+    let device = "blackrock-utah,electrodes=40,seed=5";
+    let mut world = World::new(&Scene::new(device, 6.0)).expect("legal");
+    let mut block = world.new_block();
+    let (mut counted, mut next) = (vec![0u64; 40], 0);
+    while world.step().expect("a simulation") {
+        while world.pop(&mut block).is_some() {
+            assert_eq!((block.header.first_sample.0, block.header.lost_frames), (next, 0));
+            next = block.end_sample().0;
+            let Payload::Counts(counts) = &block.payload else { panic!("counts") };
+            for (sum, &count) in counted.iter_mut().zip(&counts[..40]) {
+                assert_ne!(count, COUNT_UNKNOWN);
+                *sum += u64::from(count);
+            }
+        }
+    }
+    let report = world.report();
+    let (up, down) = world.ledgers();
+    assert!(report.balanced && up.is_balanced() && down.is_balanced());
+    assert_eq!(
+        (report.ledger.datagrams.lost, report.ledger.bins.lost, report.ledger.bins.partial),
+        (0, 0, 0)
+    );
+    assert!(next > 290, "{next} frames of 6 s");
+    // Bins begin when the host says start: between the spikes of all bins but the first few, and of all.
+    let bins = spikes(device, 6.0);
+    let sum =
+        |bins: &[Vec<u16>], electrode: usize| bins.iter().map(|bin| u64::from(bin[electrode])).sum::<u64>();
+    for (electrode, &n) in counted.iter().enumerate() {
+        let (least, most) = (sum(&bins[5..295], electrode), sum(&bins, electrode));
+        assert!((least..=most).contains(&n), "electrode {electrode}: {n} of {least} to {most}");
+    }
+}
+
+#[test]
+fn the_same_world_gives_the_same_frames() {
+    let frames = || {
+        let scene =
+            Scene { script: Script::random(3), ..Scene::new("blackrock-utah,electrodes=16,seed=2", 8.0) };
+        let mut world = World::new(&scene).expect("legal");
+        let (mut block, mut frames) = (world.new_block(), Vec::new());
+        while world.step().expect("a simulation") {
+            while world.pop(&mut block).is_some() {
+                let Payload::Counts(counts) = &block.payload else { panic!("counts") };
+                frames.push((block.header, counts[..16 * block.header.n_frames as usize].to_vec()));
+            }
+        }
+        frames
+    };
+    let first = frames();
+    assert!(!first.is_empty() && first == frames());
+}
+
+#[test]
+fn a_budget_that_is_too_small_widens_bins_and_says_so() {
+    let wanted = Wanted { budget_bps: 12_000, ..Wanted::default() };
+    let scene = Scene { wanted, ..Scene::new("blackrock-utah,electrodes=128,seed=2,rate_hz=20", 20.0) };
+    let mut world = World::new(&scene).expect("legal");
+    let (mut block, mut widest) = (world.new_block(), 0);
+    while world.step().expect("a simulation") {
+        while world.pop(&mut block).is_some() {
+            widest = widest.max(block.header.spread);
+        }
+    }
+    let report = world.report();
+    assert!(widest > 1, "bins of {widest} frames");
+    let told = report.happenings.iter().any(|(_, what)| what.contains("instead of 20.0 ms"));
+    assert!(told, "{:?}", report.happenings);
+    let bps = report.ledger.packets.bytes as f64 * 8.0 / 20.0;
+    assert!(bps < 13_000.0 && report.balanced, "{bps} bits a second");
+}
+
+/// `FAULT_SCRIPTS` sets how many; the number that the README tells is run by the figures.
+#[test]
+fn random_faults_end_nothing_and_the_stream_comes_back() {
+    let n: u64 = std::env::var("FAULT_SCRIPTS").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
+    for seed in 0..n {
+        let outcome = run(seed).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        if let Outcome::Wrong(what) = outcome {
+            panic!("seed {seed}: {what}\n{}", Script::random(seed));
+        }
+    }
+}
+
+#[test]
+fn a_radio_without_room_refuses() {
+    let budget = Scene::new("blackrock-utah", 1.0).budget;
+    let mut radio = Radio::new(&Script::clean(), budget).expect("legal");
+    while radio.has_room(0, Direction::Up) {
+        radio.send(0, Direction::Up, &[1; 200]).expect("there is room");
+    }
+    assert!(radio.send(0, Direction::Up, &[1; 200]).is_err());
+}
