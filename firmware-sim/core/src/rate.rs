@@ -233,6 +233,8 @@ const BPS_MIN: u32 = 1_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
 
     /// Data of `full_bps` on the first rung, for `seconds`; the rung and what was produced a second, each 20 ms.
     fn run(
@@ -310,6 +312,36 @@ mod tests {
                 last = control.setting();
             }
             assert!(changes <= 14, "{changes} changes of data of {full} bits a second");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            rng_seed: RngSeed::Fixed(1),
+            failure_persistence: None,
+            ..ProptestConfig::with_cases(64)
+        })]
+        #[test]
+        fn it_follows_any_budget_within_a_second_and_comes_back(
+            full in 200_000_u64..2_000_000,
+            budgets in prop::collection::vec(100_000_u32..3_000_000, 1..6),
+        ) {
+            let mut control = RateControl::new(0, 0);
+            let mut now = 0;
+            for budget in budgets {
+                control.set_budget(budget, now);
+                let produced = run(&mut control, now, 10, full, u64::from(budget));
+                now += 10_000_000;
+                // No more than a second in a row above the budget, but on the last rung, below which there is none.
+                let mut n_above = 0;
+                for &bps in &produced {
+                    n_above = if bps > u64::from(budget) { n_above + 1 } else { 0 };
+                    prop_assert!(n_above <= 50 || control.rung as usize == LADDER.len() - 1, "{} at {}", bps, budget);
+                }
+            }
+            control.set_budget(4_000_000, now);
+            run(&mut control, now, 60, full, 4_000_000);
+            prop_assert_eq!(control.setting(), Setting::ALL);
         }
     }
 }
