@@ -178,10 +178,21 @@ impl<'a> Implant<'a> {
                 let front = &self.front;
                 self.link.push_power(|channel| front.power(channel));
             }
-            Mode::Quiet | Mode::Crossings | Mode::Snippets => {}
+            Mode::Crossings | Mode::Snippets => self.push_crossings(),
+            Mode::Quiet => {}
         }
         self.front.next_bin();
         self.bin_end = frame + u64::from(self.link.wanted().bin_samples);
+    }
+
+    fn push_crossings(&mut self) {
+        let Implant { front, link, shift, .. } = self;
+        front.sort_crossings();
+        let (first, span) = (front.span(), (front.frame() - front.span()) as u32);
+        link.push_crossings(first.saturating_add_signed(*shift), span, front.counts(), front.crossings());
+        for snippet in front.snippets() {
+            link.push_snippet(snippet, snippet.sample.saturating_add_signed(*shift));
+        }
     }
 
     fn push_raw(&mut self, samples: &[i16]) {

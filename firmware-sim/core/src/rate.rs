@@ -3,7 +3,9 @@
 //! In: bits that the data took, bits that the radio took, the budget, and the time. Out: a [`Setting`] whenever another
 //! one fits better. Order of giving up: bin width first (a cursor hardly feels 40 ms), then precision, then the channels
 //! that fire least. Guarantees: never more than [`DOWN_US`] above the limit before it gives way, never up again before
-//! [`UP_US`] have passed in which the better setting would have fitted, so that it doesn't flap.
+//! [`UP_US`] have passed in which the better setting would have fitted. What a better setting costs is only guessed, and
+//! guessed low; one that turns out too dear is tried again after twice the time, up to [`UP_MAX_US`], so that it neither
+//! flaps nor stays below what fits.
 
 /// What is sent of what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,9 @@ pub struct RateControl {
     taken_bits: u64,
     /// Since when the next better rung would fit.
     fits_since_us: Option<u64>,
+    /// For how long it must, and when it was last gone up.
+    hold_us: u64,
+    up_at_us: Option<u64>,
     /// The radio had more to take than it took, all the time since `since_us`.
     was_full: bool,
 }
@@ -51,6 +56,8 @@ impl RateControl {
             produced_bits: 0,
             taken_bits: 0,
             fits_since_us: None,
+            hold_us: UP_US,
+            up_at_us: None,
             was_full: true,
         }
     }
@@ -81,6 +88,7 @@ impl RateControl {
     pub fn set_budget(&mut self, budget_bps: u32, now_us: u64) {
         self.budget_bps = budget_bps;
         self.capacity_bps = 0;
+        (self.hold_us, self.up_at_us, self.fits_since_us) = (UP_US, None, None);
         self.restart(now_us);
     }
 
@@ -133,19 +141,23 @@ impl RateControl {
                 self.rung += 1;
             }
             self.fits_since_us = None;
+            if let Some(up_at_us) = self.up_at_us.take() {
+                let is_too_dear = now_us.saturating_sub(up_at_us) < TRIED_US;
+                self.hold_us = if is_too_dear { (2 * self.hold_us).min(UP_MAX_US) } else { UP_US };
+            }
         } else if self.rung > 0 {
-            // A tenth is kept free, for all that isn't data.
+            // A twentieth is kept free, for all that isn't data.
             let fits = |control: &Self| {
-                u64::from(control.expected(produced_bps, before)) * 10 <= u64::from(limit) * 9
+                u64::from(control.expected(produced_bps, before)) * 20 <= u64::from(limit) * 19
             };
             self.rung -= 1;
             if !fits(self) {
                 self.fits_since_us = None;
                 self.rung = before;
-            } else if now_us - *self.fits_since_us.get_or_insert(now_us) < UP_US {
+            } else if now_us - *self.fits_since_us.get_or_insert(now_us) < self.hold_us {
                 self.rung = before;
             } else {
-                self.fits_since_us = None;
+                (self.fits_since_us, self.up_at_us) = (None, Some(now_us));
                 while self.rung > 0 {
                     self.rung -= 1;
                     if !fits(self) {
@@ -176,8 +188,9 @@ impl RateControl {
 /// A rung of the ladder.
 struct Rung {
     setting: Setting,
-    /// Bits, relative to the first rung's 256: of Poisson counts of 0.1 to 0.4 a bin where bins widen, and cautious
-    /// guesses where channels are left out. Only how many rungs to take at once hangs on it.
+    /// Bits, relative to the first rung's 256: the entropy of Poisson counts of a mean of 0.04 a bin where bins widen,
+    /// which is where widening gains least; cautious guesses where channels are left out. How many rungs to take at
+    /// once hangs on it, and whether to try a better one.
     cost: u16,
 }
 
@@ -187,14 +200,14 @@ const fn rung(widening: u8, count_max: u16, level_min: u8, cost: u16) -> Rung {
 
 const LADDER: [Rung; 14] = [
     rung(1, COUNT_MAX, 0, 256),
-    rung(2, COUNT_MAX, 0, 187),
-    rung(3, COUNT_MAX, 0, 152),
-    rung(4, COUNT_MAX, 0, 130),
-    rung(5, COUNT_MAX, 0, 114),
-    rung(5, 3, 0, 110),
-    rung(5, 1, 0, 92),
-    rung(5, 1, 4, 88),
-    rung(5, 1, 8, 82),
+    rung(2, COUNT_MAX, 0, 211),
+    rung(3, COUNT_MAX, 0, 186),
+    rung(4, COUNT_MAX, 0, 168),
+    rung(5, COUNT_MAX, 0, 155),
+    rung(5, 3, 0, 145),
+    rung(5, 1, 0, 110),
+    rung(5, 1, 4, 100),
+    rung(5, 1, 8, 88),
     rung(5, 1, 10, 74),
     rung(5, 1, 12, 62),
     rung(5, 1, 14, 48),
@@ -210,12 +223,18 @@ const WINDOW_US: u64 = 250_000;
 pub const DOWN_US: u64 = 2 * WINDOW_US;
 /// For so long the better setting must fit.
 pub const UP_US: u64 = 3_000_000;
+/// For so long where it didn't, again and again.
+pub const UP_MAX_US: u64 = 60_000_000;
+/// A better setting that lasted for so long was not too dear.
+const TRIED_US: u64 = 5_000_000;
 /// A radio that carries less than this is no radio.
 const BPS_MIN: u32 = 1_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
 
     /// Data of `full_bps` on the first rung, for `seconds`; the rung and what was produced a second, each 20 ms.
     fn run(
@@ -256,7 +275,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_widens_bins_first_and_comes_back() {
         let mut control = RateControl::new(1_300_000, 0);
-        let produced = run(&mut control, 0, 20, 1_600_000, 5_000_000);
+        let produced = run(&mut control, 0, 20, 1_500_000, 5_000_000);
         assert!(produced[25..].iter().all(|&bps| bps <= 1_300_000), "{:?}", &produced[..40]);
         assert_eq!((control.setting().count_max, control.setting().level_min), (COUNT_MAX, 0));
         assert_eq!(control.setting().widening, 2);
@@ -293,6 +312,36 @@ mod tests {
                 last = control.setting();
             }
             assert!(changes <= 14, "{changes} changes of data of {full} bits a second");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            rng_seed: RngSeed::Fixed(1),
+            failure_persistence: None,
+            ..ProptestConfig::with_cases(64)
+        })]
+        #[test]
+        fn it_follows_any_budget_within_a_second_and_comes_back(
+            full in 200_000_u64..2_000_000,
+            budgets in prop::collection::vec(100_000_u32..3_000_000, 1..6),
+        ) {
+            let mut control = RateControl::new(0, 0);
+            let mut now = 0;
+            for budget in budgets {
+                control.set_budget(budget, now);
+                let produced = run(&mut control, now, 10, full, u64::from(budget));
+                now += 10_000_000;
+                // No more than a second in a row above the budget, but on the last rung, below which there is none.
+                let mut n_above = 0;
+                for &bps in &produced {
+                    n_above = if bps > u64::from(budget) { n_above + 1 } else { 0 };
+                    prop_assert!(n_above <= 50 || control.rung as usize == LADDER.len() - 1, "{} at {}", bps, budget);
+                }
+            }
+            control.set_budget(4_000_000, now);
+            run(&mut control, now, 60, full, 4_000_000);
+            prop_assert_eq!(control.setting(), Setting::ALL);
         }
     }
 }

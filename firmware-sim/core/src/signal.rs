@@ -14,8 +14,9 @@ mod power;
 mod threshold;
 
 pub use band_pass::{BandPass, BandPassState, COEFFICIENT_BITS, FRACTION_BITS};
+pub use efference_wire::codec::crossings::Crossing;
 pub use history::{History, SNIPPET_BEFORE, SNIPPET_SAMPLES, Snippet};
-pub use memory::{ChannelState, Crossing, FieldState, Memory, NotBuilt};
+pub use memory::{ChannelState, FieldState, Memory, NotBuilt};
 pub use power::power_level;
 pub use threshold::{MULTIPLE_MAX, MULTIPLE_MIN, MULTIPLE_USUAL};
 
@@ -196,10 +197,16 @@ impl<'a> FrontEnd<'a> {
         self.memory.powers.get(channel).map_or(0, |&sum| power_level(sum, self.n_summed))
     }
 
-    /// Crossings since the bin began, in their order; of one frame by channel.
+    /// Crossings since the bin began, in their order, of one frame by channel; sorted by channel, then time, after
+    /// [`FrontEnd::sort_crossings`].
     #[must_use]
     pub fn crossings(&self) -> &[Crossing] {
         &self.memory.crossings[..self.n_crossings]
+    }
+
+    /// Sorts the crossings of the bin as their codec wants them.
+    pub fn sort_crossings(&mut self) {
+        self.memory.crossings[..self.n_crossings].sort_unstable();
     }
 
     /// Frame from which [`Crossing::offset`] counts: the bin's first.
@@ -341,12 +348,14 @@ const fn scaled(sample: i16) -> i32 {
 }
 
 fn list(crossings: &mut [Crossing], n: &mut usize, n_missed: &mut u32, channel: u32, offset: u32) {
-    match crossings.get_mut(*n) {
-        Some(place) => {
+    // Neither number is larger where a bin is a second and a device has 65,536 electrodes.
+    let crossing = u16::try_from(channel).ok().zip(u16::try_from(offset).ok());
+    match (crossings.get_mut(*n), crossing) {
+        (Some(place), Some((channel, offset))) => {
             *place = Crossing { channel, offset };
             *n += 1;
         }
-        None => *n_missed = n_missed.saturating_add(1),
+        _ => *n_missed = n_missed.saturating_add(1),
     }
 }
 

@@ -4,9 +4,10 @@
 //! data first to stay; formats and greetings again each second, so that a host can join at any time; each datagram is of
 //! use without the others; never more than the budget for longer than its burst.
 
+use super::data::Data;
 use super::{Abilities, Commands, Outbox, RAW_MAX, Tables, Task, Wanted};
 use crate::rate::{RateControl, Setting};
-use efference_wire::codec::counts::{self, Levels};
+use crate::signal::{Crossing, Snippet};
 use efference_wire::session::{Access, Device, Endpoint, Received, SealError, records_max};
 use efference_wire::{
     Ack, Format, Hello, Impedance, Mode, Pong, Reason, Record, RecordWriter, Records, Telemetry,
@@ -64,15 +65,7 @@ struct State<'a> {
     identity: Identity<'a>,
     abilities: Abilities,
     commands: Commands,
-    rate: RateControl,
-    tables: Tables<'a>,
-    outbox: Outbox<'a>,
-    /// Counts of the bin that is being widened, and how many of the bins asked for are in it.
-    totals: &'a mut [u16],
-    n_summed: u8,
-    format: Format,
-    bin: u32,
-    room: usize,
+    data: Data<'a>,
     vitals: Vitals,
     acks: [Option<Ack>; ACKS],
     pong: Option<(u32, Now)>,
@@ -81,7 +74,6 @@ struct State<'a> {
     telemetry_due_us: u64,
     is_greeting_due: bool,
     heard_us: u64,
-    bins_dropped: u32,
     rejected: u32,
     is_over: bool,
     /// Bits that may be sent now, and when that was reckoned.
@@ -125,14 +117,17 @@ impl<'a> LinkEnd<'a> {
             identity,
             abilities,
             commands,
-            rate: RateControl::new(0, 0),
-            tables: memory.tables,
-            outbox: Outbox::new(memory.outbox),
-            totals: memory.totals,
-            n_summed: 0,
-            format,
-            bin: 0,
-            room,
+            data: Data {
+                rate: RateControl::new(0, 0),
+                tables: memory.tables,
+                outbox: Outbox::new(memory.outbox),
+                format,
+                totals: memory.totals,
+                n_summed: 0,
+                bin: 0,
+                room,
+                bins_dropped: 0,
+            },
             vitals: Vitals::default(),
             acks: [None; ACKS],
             pong: None,
@@ -141,7 +136,6 @@ impl<'a> LinkEnd<'a> {
             telemetry_due_us: 0,
             is_greeting_due: false,
             heard_us: 0,
-            bins_dropped: 0,
             rejected: 0,
             is_over: false,
             credit: 0,
@@ -160,7 +154,7 @@ impl<'a> LinkEnd<'a> {
     /// What data mean now.
     #[must_use]
     pub fn format(&self) -> &Format {
-        &self.state.format
+        &self.state.data.format
     }
 
     /// A host is there.
@@ -178,7 +172,7 @@ impl<'a> LinkEnd<'a> {
     /// Bins that were given up before they were sent.
     #[must_use]
     pub fn bins_dropped(&self) -> u32 {
-        self.state.bins_dropped
+        self.state.data.bins_dropped
     }
 
     /// How the device is, for the next telemetry.
@@ -203,7 +197,7 @@ impl<'a> LinkEnd<'a> {
                 let mut records = RecordWriter::new(&mut bytes);
                 // What has no room in the answer comes with the first data.
                 let _fits = records.push(&Record::Hello(state.hello()));
-                let _fits = records.push(&Record::Format(state.format));
+                let _fits = records.push(&Record::Format(state.data.format));
                 // A hello that was answered meanwhile needs none.
                 let _answered: Result<(), SealError> = self.endpoint.answer(entropy(), records.written());
             }
@@ -216,7 +210,7 @@ impl<'a> LinkEnd<'a> {
         }
         if core::mem::take(&mut state.is_over) {
             self.endpoint.end();
-            state.bins_dropped += state.outbox.clear();
+            state.data.bins_dropped += state.data.outbox.clear();
         }
     }
 
@@ -227,24 +221,47 @@ impl<'a> LinkEnd<'a> {
 
     /// Counts of a bin of the width that was asked for, which ended before `end_sample`.
     pub fn push_counts(&mut self, now: Now, end_sample: u64, counts: &[u16]) {
-        if !self.is_sending() || self.state.format.mode != Mode::Counts {
+        if !self.is_sending() || self.state.data.format.mode != Mode::Counts {
             return;
         }
-        self.state.push_counts(now, end_sample, counts);
+        if let Some(reason) = self.state.data.push_counts(now, counts) {
+            self.state.begin_epoch(end_sample, reason);
+        }
     }
 
     /// Power of a bin of the width that was asked for, `8 · log2` of the mean square, a byte a channel.
     pub fn push_power(&mut self, power: impl Fn(usize) -> u8) {
-        if !self.is_sending() {
-            return;
+        if self.is_sending() {
+            self.state.data.push_power(power);
         }
-        self.state.push_power(power);
     }
 
-    /// Another record of data, which is lost if it doesn't fit into a datagram.
-    pub fn push_record(&mut self, record: &Record<'_>, fill: impl FnOnce(&mut [u8]) -> Option<usize>) {
+    /// All crossings of a span that began with `first_sample`, sorted by channel, then time; `counts` are as many of each
+    /// channel.
+    pub fn push_crossings(
+        &mut self,
+        first_sample: u64,
+        span_samples: u32,
+        counts: &[u16],
+        sorted: &[Crossing],
+    ) {
         if self.is_sending() {
-            self.state.push_record(record, fill);
+            self.state.data.push_crossings(first_sample, span_samples, counts, sorted);
+        }
+    }
+
+    /// Samples round a crossing, which had this number on the clock that is stamped on data.
+    pub fn push_snippet(&mut self, snippet: &Snippet, sample: u64) {
+        if self.is_sending() {
+            self.state.data.push_snippet(snippet, sample);
+        }
+    }
+
+    /// Another record of data, which is lost if it doesn't fit into a datagram. `fill` writes its last field, and is asked
+    /// again with more room where it gives `None` at first.
+    pub fn push_record(&mut self, record: &Record<'_>, fill: impl FnMut(&mut [u8]) -> Option<usize>) {
+        if self.is_sending() {
+            self.state.data.push_record(record, fill);
         }
     }
 
@@ -253,38 +270,43 @@ impl<'a> LinkEnd<'a> {
     pub fn poll_packet(&mut self, now: Now, mtu: usize, packet: &mut [u8]) -> Option<usize> {
         let state = &mut self.state;
         let mtu = mtu.min(usize::from(state.commands.wanted().mtu));
-        state.room = records_max(mtu, self.endpoint.access());
+        state.data.room = records_max(mtu, self.endpoint.access());
         if self.endpoint.is_idle() {
             if self.endpoint.tally().is_some() && now.us.saturating_sub(state.heard_us) > GONE_US {
                 self.endpoint.end();
-                state.bins_dropped += state.outbox.clear();
+                state.data.bins_dropped += state.data.outbox.clear();
             }
             let n_sent = self.endpoint.tally().map(|tally| tally.sent)?;
             if !state.has_credit(now) {
                 return None;
             }
             let mut bytes = [0; efference_wire::packet::DATAGRAM_MAX];
-            let room = state.room.min(bytes.len());
+            let room = state.data.room.min(bytes.len());
             let mut records = RecordWriter::new(&mut bytes[..room]);
             state.write_control(now, n_sent, &mut records);
-            let sealed = if records.is_empty() {
-                let first = state.outbox.first()?;
-                let sealed = self.endpoint.seal(first);
-                let n_bins = state.outbox.drop_first();
-                if sealed.is_err() {
-                    state.bins_dropped += u32::from(n_bins);
-                }
-                sealed
-            } else {
-                self.endpoint.seal(records.written())
-            };
+            let mut n = records.len();
+            let mut n_bins = 0;
+            // Data share a datagram with what is due beside them; one that no longer fits at all is given up.
+            let first = state.data.outbox.first().filter(|first| n == 0 || n + first.len() <= room);
+            if let Some(first) = first {
+                bytes[n..n + first.len()].copy_from_slice(first);
+                n += first.len();
+                n_bins = state.data.outbox.drop_first();
+            }
+            if n == 0 {
+                return None;
+            }
+            let sealed = self.endpoint.seal(&bytes[..n]);
+            if sealed.is_err() {
+                state.data.drop_bins(u32::from(n_bins));
+            }
             if sealed == Err(SealError::Exhausted) {
                 self.endpoint.end();
             }
         }
         let n_bytes = self.endpoint.poll_packet(mtu, packet)?;
         state.credit -= n_bytes as i64 * 8;
-        state.rate.taken(n_bytes as u32 * 8, !state.outbox.is_empty());
+        state.data.rate.taken(n_bytes as u32 * 8, !state.data.outbox.is_empty());
         Some(n_bytes)
     }
 
@@ -313,9 +335,9 @@ impl<'a> State<'a> {
     }
 
     fn begin_session(&mut self, now: Now) {
-        self.bins_dropped += self.outbox.clear();
+        self.data.bins_dropped += self.data.outbox.clear();
         self.commands.forget();
-        self.tables.begin_session();
+        self.data.tables.begin_session();
         (self.acks, self.pong, self.impedance) = ([None; ACKS], None, None);
         (self.format_due_us, self.telemetry_due_us) = (now.us, now.us);
         (self.is_greeting_due, self.reported) = (false, (0, 0));
@@ -333,7 +355,7 @@ impl<'a> State<'a> {
                         None => continue,
                     }
                     match task {
-                        Task::Budget => self.rate.set_budget(self.commands.wanted().budget_bps, now.us),
+                        Task::Budget => self.data.rate.set_budget(self.commands.wanted().budget_bps, now.us),
                         Task::Key => {
                             (self.format_due_us, self.is_greeting_due) = (now.us, true);
                             on(Task::Key);
@@ -347,13 +369,13 @@ impl<'a> State<'a> {
                     }
                 }
                 Ok(Record::Report(report)) => {
-                    self.tables.confirm(report.table);
+                    self.data.tables.confirm(report.table);
                     let sent = report.next_sequence.wrapping_sub(self.reported.0);
                     let came = report.received.wrapping_sub(self.reported.1);
                     if sent >= REPORT_MIN {
                         self.reported = (report.next_sequence, report.received);
                         if came < sent / 3 * 2 {
-                            self.rate.arrives(report.throughput_bps);
+                            self.data.rate.arrives(report.throughput_bps);
                         }
                     }
                 }
@@ -384,8 +406,11 @@ impl<'a> State<'a> {
                 self.pong = None;
             }
         }
-        if now.us >= self.format_due_us && records.push(&Record::Format(self.format)).is_ok() {
-            self.format_due_us = now.us + KEY_US;
+        if now.us >= self.format_due_us {
+            self.data.format.n_left_out = self.n_left_out(self.data.format.level_min);
+            if records.push(&Record::Format(self.data.format)).is_ok() {
+                self.format_due_us = now.us + KEY_US;
+            }
         }
         if self.is_greeting_due && records.push(&Record::Hello(self.hello())).is_ok() {
             self.is_greeting_due = false;
@@ -397,7 +422,7 @@ impl<'a> State<'a> {
                 battery_percent: self.vitals.battery_percent,
                 temperature_centi: self.vitals.temperature_centi,
                 datagrams_sent: n_sent.saturating_add(1),
-                bins_dropped: self.bins_dropped,
+                bins_dropped: self.data.bins_dropped,
                 commands_refused: self.commands.n_refused(),
                 datagrams_rejected: self.rejected,
             };
@@ -418,182 +443,42 @@ impl<'a> State<'a> {
                 self.impedance = (next < end).then_some((next, end));
             }
         }
-        // Data go first where they wait; a table has time.
-        if self.tables.has_piece() && self.outbox.len() < OUTBOX_BUSY {
-            self.tables.write_piece(records);
+        // Data go first where they wait, but without a table that fits they would wait for ever.
+        let is_turn = self.data.outbox.len() < OUTBOX_BUSY || n_sent % TABLE_EVERY == 0;
+        if self.data.tables.has_piece() && is_turn {
+            self.data.tables.write_piece(records);
         }
     }
 
+    /// Channels below a level of the table in use; none without a table, since then all are sent.
+    fn n_left_out(&self, level_min: u8) -> u32 {
+        let count = |used: &[u8]| used.iter().filter(|&&level| level < level_min).count() as u32;
+        if level_min == 0 { 0 } else { self.data.tables.used().map_or(0, count) }
+    }
+
     fn begin_epoch(&mut self, origin_sample: u64, reason: Reason) {
-        let (wanted, setting) = (*self.commands.wanted(), self.rate.setting());
+        let (wanted, setting) = (*self.commands.wanted(), self.data.rate.setting());
         let mode = if wanted.is_running { wanted.mode } else { Mode::Quiet };
         let setting = if mode == Mode::Counts { setting } else { Setting::ALL };
         let width = wanted.bin_samples.saturating_mul(u32::from(setting.widening));
-        let before = self.format.bin_samples;
+        let before = self.data.format.bin_samples;
         if width != before {
-            self.tables.rescale(width, before);
+            self.data.tables.rescale(width, before);
         }
-        let left_out = |used: &[u8]| used.iter().filter(|&&level| level < setting.level_min).count() as u32;
-        self.format = Format {
-            epoch: self.format.epoch.wrapping_add(1),
+        self.data.format = Format {
+            epoch: self.data.format.epoch.wrapping_add(1),
             mode,
             origin_sample,
             bin_samples: width,
             asked_bin_samples: wanted.bin_samples,
             count_max: setting.count_max,
             level_min: setting.level_min,
-            n_left_out: self.tables.used().map_or(0, left_out),
-            budget_bps: self.rate.limit_bps(),
+            n_left_out: self.n_left_out(setting.level_min),
+            budget_bps: self.data.rate.limit_bps(),
             reason: if reason == Reason::Asked && setting != Setting::ALL { Reason::Budget } else { reason },
         };
-        (self.bin, self.n_summed, self.format_due_us) = (0, 0, 0);
-        self.totals.fill(0);
-    }
-
-    fn push_counts(&mut self, now: Now, end_sample: u64, counts: &[u16]) {
-        for (total, &count) in self.totals.iter_mut().zip(counts) {
-            *total = total.saturating_add(count);
-        }
-        self.n_summed += 1;
-        let setting = self.rate.setting();
-        if self.n_summed < setting.widening {
-            return;
-        }
-        let count_max = self.format.count_max;
-        self.totals.iter_mut().for_each(|total| *total = (*total).min(count_max));
-        self.tables.enter(self.totals);
-        self.send_counts();
-        self.totals.fill(0);
-        (self.n_summed, self.bin) = (0, self.bin.wrapping_add(1));
-        if let Some(next) = self.rate.step(now.us) {
-            let reason = if next.widening < setting.widening || next == Setting::ALL {
-                Reason::Recovered
-            } else {
-                Reason::Budget
-            };
-            self.begin_epoch(end_sample, reason);
-        }
-    }
-
-    /// The bin in `totals`, as many datagrams as it takes.
-    fn send_counts(&mut self) {
-        let Self { tables, outbox, totals, format, rate, room, bin, bins_dropped, .. } = self;
-        let (levels, version) = tables.levels();
-        let level_min = if version == 0 { 0 } else { format.level_min };
-        let mut first = 0;
-        while first < totals.len() {
-            // Channels that are sent, side by side, and what is known of them.
-            let (mut kept, mut kept_levels, mut n_kept) = ([0; KEPT], [0; KEPT], 0);
-            let mut end = first;
-            while end < totals.len() && n_kept < KEPT && end - first < usize::from(u16::MAX) {
-                let level = match levels {
-                    Levels::Known(levels) => levels[end],
-                    Levels::Flat => u8::MAX,
-                };
-                if level >= level_min {
-                    (kept[n_kept], kept_levels[n_kept]) = (totals[end], level);
-                    n_kept += 1;
-                }
-                end += 1;
-            }
-            let known = |n: usize| match version {
-                0 => Levels::Flat,
-                _ => Levels::Known(&kept_levels[..n]),
-            };
-            let budget = room.saturating_sub(COUNTS_HEAD);
-            let mut fits = counts::n_fitting(&kept[..n_kept], known(n_kept), budget);
-            let mut taken = 0;
-            let mut next = end;
-            let mut lost = 0;
-            loop {
-                // The channels up to the last of those that fit.
-                let mut n_seen = 0;
-                next = match fits == n_kept {
-                    true => end,
-                    false => (first..next)
-                        .find(|&channel| {
-                            let is_kept = match levels {
-                                Levels::Known(levels) => levels[channel] >= level_min,
-                                Levels::Flat => true,
-                            };
-                            n_seen += usize::from(is_kept);
-                            n_seen > fits
-                        })
-                        .unwrap_or(end),
-                };
-                if fits == 0 && n_kept > 0 {
-                    break;
-                }
-                let head = Record::Counts(efference_wire::Counts {
-                    epoch: format.epoch,
-                    bin: *bin,
-                    first_channel: first as u32,
-                    n_channels: (next - first) as u16,
-                    n_bins: 1,
-                    table: version,
-                    coded: &[],
-                });
-                lost += outbox.push(*room, |out| {
-                    let mut records = RecordWriter::new(out);
-                    let coded =
-                        records.push_with(&head, |out| counts::encode(&kept[..fits], known(fits), out));
-                    taken = if coded.is_ok() { records.len() } else { 0 };
-                    // The bin is counted once, by its last part.
-                    (taken, u8::from(next == totals.len()))
-                });
-                if taken > 0 || fits <= 1 {
-                    break;
-                }
-                // A flat level of fewer channels may be dearer than that of all.
-                fits = fits * 3 / 4;
-            }
-            *bins_dropped += lost;
-            if taken == 0 {
-                // Not even one channel fits: packets of the least size, counts of the greatest.
-                *bins_dropped += 1;
-                return;
-            }
-            rate.produced((taken + DATAGRAM_OVERHEAD) as u32 * 8);
-            first = next;
-        }
-    }
-
-    fn push_power(&mut self, power: impl Fn(usize) -> u8) {
-        let n = self.totals.len();
-        let per_record = self.room.saturating_sub(COUNTS_HEAD).clamp(1, KEPT);
-        let mut first = 0;
-        while first < n {
-            let here = per_record.min(n - first);
-            let mut levels = [0; KEPT];
-            levels[..here].iter_mut().zip(first..).for_each(|(level, channel)| *level = power(channel));
-            let record = Record::Power(efference_wire::Power {
-                epoch: self.format.epoch,
-                bin: self.bin,
-                first_channel: first as u32,
-                levels: &levels[..here],
-            });
-            let is_last = first + here == n;
-            let mut taken = 0;
-            self.bins_dropped += self.outbox.push(self.room, |out| {
-                let mut records = RecordWriter::new(out);
-                taken = if records.push(&record).is_ok() { records.len() } else { 0 };
-                (taken, u8::from(is_last))
-            });
-            self.rate.produced((taken + DATAGRAM_OVERHEAD) as u32 * 8);
-            first += here;
-        }
-        self.bin = self.bin.wrapping_add(1);
-    }
-
-    fn push_record(&mut self, record: &Record<'_>, fill: impl FnOnce(&mut [u8]) -> Option<usize>) {
-        let mut taken = 0;
-        self.bins_dropped += self.outbox.push(self.room, |out| {
-            let mut records = RecordWriter::new(out);
-            let pushed = records.push_with(record, |out| fill(out).ok_or(()));
-            taken = if pushed.is_ok() { records.len() } else { 0 };
-            (taken, 0)
-        });
-        self.rate.produced((taken + DATAGRAM_OVERHEAD) as u32 * 8);
+        (self.data.bin, self.data.n_summed, self.format_due_us) = (0, 0, 0);
+        self.data.totals.fill(0);
     }
 
     /// Whether the budget has room for a datagram now.
@@ -627,13 +512,9 @@ const GONE_US: u64 = 10_000_000;
 /// Acknowledgements that wait.
 const ACKS: usize = 16;
 const IMPEDANCES: usize = 64;
-/// Channels that are coded at once.
-const KEPT: usize = 1_024;
-/// Bytes of a counts record before what is coded, at most.
-const COUNTS_HEAD: usize = 20;
-/// What a datagram adds to its records: packet, session, sequence, tag.
-const DATAGRAM_OVERHEAD: usize = 22;
 const ANSWER_ROOM: usize = efference_wire::session::ANSWER_MAX;
 const OUTBOX_BUSY: usize = 8;
+/// Of so many datagrams one carries a piece of a table, however many data wait.
+const TABLE_EVERY: u32 = 8;
 /// Datagrams after which a report says what share arrives.
 const REPORT_MIN: u32 = 16;

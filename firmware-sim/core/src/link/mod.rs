@@ -1,6 +1,7 @@
 //! The device's end of the link.
 
 mod commands;
+mod data;
 mod end;
 mod outbox;
 mod tables;

@@ -23,6 +23,10 @@ pub struct Tables<'a> {
     cursor: usize,
     /// All of it was sent once; again no sooner than asked.
     was_sent: bool,
+    /// Reports since then that don't know of it.
+    n_reports: u8,
+    /// `next` has little in common with `used`, of another bin width.
+    is_apart: bool,
     n_bins: u32,
     next_at: u32,
 }
@@ -40,6 +44,8 @@ impl<'a> Tables<'a> {
             next_version: 0,
             cursor: 0,
             was_sent: false,
+            n_reports: 0,
+            is_apart: false,
             n_bins: 0,
             next_at: FIRST_AT,
         }
@@ -78,7 +84,8 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// Another bin width: rates go with it, the table doesn't.
+    /// Another bin width: rates go with it, and a table of them is made. Until the host has it, the one before serves:
+    /// off by the ratio of widths it costs some per cent, no table at all would cost a quarter and more.
     pub fn rescale(&mut self, width: u32, width_before: u32) {
         self.rates.iter_mut().for_each(|rate| rate.rescale(width, width_before));
         if self.version != 0 || self.next_version != 0 {
@@ -86,32 +93,38 @@ impl<'a> Tables<'a> {
                 *next = rate.level(None);
             }
             self.begin_next();
+            self.is_apart = true;
         }
-        self.version = 0;
     }
 
     /// A host has come that may have nothing, or everything.
     pub fn begin_session(&mut self) {
         self.is_confirmed = false;
-        self.cursor = 0;
-        self.was_sent = false;
+        self.send_again();
     }
 
-    /// The host says which version it has whole, 0 for none.
+    /// The host says which version it has whole, 0 for none. It says so twice a second; what it says may be older than
+    /// what is on its way, so only [`REPORTS`] without a table mean that some piece of it was lost.
     pub fn confirm(&mut self, version: u8) {
         if version != 0 && version == self.next_version {
             self.used.copy_from_slice(self.next);
             (self.version, self.next_version, self.is_confirmed) = (version, 0, true);
-        } else if version != 0 && version == self.version {
+            return;
+        }
+        if version != 0 && version == self.version {
             self.is_confirmed = true;
         } else if self.version != 0 && self.next_version == 0 {
             // It has lost the table, or never had it: told anew, as another version.
             self.next.copy_from_slice(self.used);
             self.begin_next();
             self.version = 0;
-        } else if self.next_version != 0 && self.was_sent {
-            // Some piece was lost: all of it again.
-            (self.cursor, self.was_sent) = (0, false);
+            return;
+        }
+        if self.next_version != 0 && self.was_sent {
+            self.n_reports += 1;
+            if self.n_reports >= REPORTS {
+                self.send_again();
+            }
         }
     }
 
@@ -131,7 +144,8 @@ impl<'a> Tables<'a> {
             (self.next.len() - self.cursor).min((writer.room() - HEAD) * 2).min(usize::from(u16::MAX));
         while n > 0 {
             let levels = &self.next[self.cursor..self.cursor + n];
-            let base = self.used().map(|used| (self.version, &used[self.cursor..self.cursor + n]));
+            let used = self.used().filter(|_| !self.is_apart);
+            let base = used.map(|used| (self.version, &used[self.cursor..self.cursor + n]));
             let head = Record::Table(Table {
                 version: self.next_version,
                 first_channel: self.cursor as u32,
@@ -158,10 +172,17 @@ impl<'a> Tables<'a> {
         if self.next_version == self.version {
             self.next_version = if self.version == u8::MAX { 1 } else { self.version + 1 };
         }
-        (self.cursor, self.was_sent) = (0, false);
+        self.is_apart = false;
+        self.send_again();
+    }
+
+    fn send_again(&mut self) {
+        (self.cursor, self.was_sent, self.n_reports) = (0, false, 0);
     }
 }
 
+/// Reports after a table was sent, until it is sent again.
+const REPORTS: u8 = 3;
 /// Bins after which the first table is made: a second of 20 ms.
 const FIRST_AT: u32 = 50;
 /// Bins between two tables at most: a minute of 20 ms.
@@ -224,6 +245,8 @@ mod tests {
         assert_eq!((tables.levels(), tables.has_piece()), ((Levels::Flat, 0), true));
         assert!(!send(&mut tables, &mut held, |piece| piece != 2), "a piece is lost");
         tables.confirm(held.0);
+        assert!(!tables.has_piece(), "the report may be older");
+        (1..REPORTS).for_each(|_| tables.confirm(held.0));
         assert_eq!(tables.levels().1, 0, "not whole, not used");
         assert!(send(&mut tables, &mut held, |_| true), "it is sent again");
         tables.confirm(held.0);
@@ -248,6 +271,14 @@ mod tests {
         tables.confirm(held.0);
         assert_eq!(tables.levels(), (Levels::Known(&held.1), 3));
         tables.rescale(2, 1);
-        assert!(tables.has_piece() && tables.levels().1 == 0, "other bins have other rates");
+        assert!(
+            tables.has_piece() && tables.levels().1 == 3,
+            "other bins have other rates, but these serve meanwhile"
+        );
+        assert!(!send(&mut tables, &mut held, |piece| piece != 0), "a piece is lost");
+        (0..REPORTS).for_each(|_| tables.confirm(held.0));
+        assert!(send(&mut tables, &mut held, |_| true), "it is sent again, though the host has another");
+        tables.confirm(held.0);
+        assert_eq!(tables.levels(), (Levels::Known(&held.1), 4));
     }
 }

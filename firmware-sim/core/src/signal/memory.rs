@@ -2,6 +2,7 @@
 //!
 //! Guarantees: what a channel costs is asserted here, in bytes.
 
+use super::Crossing;
 use super::band_pass::BandPassState;
 use super::history::{History, Snippet};
 use super::threshold::Threshold;
@@ -84,15 +85,6 @@ impl FieldState {
     pub const NEW: FieldState = FieldState { filter: BandPassState::settled(0), pooled: 0 };
 }
 
-/// A crossing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Crossing {
-    /// Where.
-    pub channel: u32,
-    /// When: frames since [`FrontEnd::span`](super::FrontEnd::span).
-    pub offset: u32,
-}
-
 /// Parts of the [`Memory`] are for different numbers of channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotBuilt {
@@ -104,4 +96,4 @@ pub struct NotBuilt {
 
 // Bytes a channel: 48 and its count, 2; with spike-band power 8 more, with field-band power 36 besides; with snippets 66.
 const _: () = assert!(size_of::<ChannelState>() == 48 && size_of::<FieldState>() == 36);
-const _: () = assert!(size_of::<History>() == 66 && size_of::<Crossing>() == 8);
+const _: () = assert!(size_of::<History>() == 66 && size_of::<Crossing>() == 4);

@@ -8,6 +8,7 @@ use efference_firmware::signal::{
 };
 use efference_firmware::{Implant, RawChannel};
 use efference_wire::codec::counts::{self, Levels};
+use efference_wire::codec::crossings::{self, Span};
 use efference_wire::codec::rates::{self, Rate};
 use efference_wire::session::{Access, Endpoint, Host, Key, Received};
 use efference_wire::{Ack, Command, Format, Operation, Record, RecordWriter, Records, Report, Telemetry};
@@ -46,6 +47,8 @@ pub struct Heard {
     /// Channels of counts that could not be decoded.
     pub undecoded: u32,
     pub snippets: Vec<(u32, u64, Vec<i16>)>,
+    /// Channel, first sample of the span, offset in it.
+    pub crossings: Vec<(u16, u64, u64)>,
     pub powers: BTreeMap<(u8, u32), Vec<u8>>,
     pub raw: Vec<(u32, u64, Vec<u8>)>,
     pub impedances: BTreeMap<u32, u16>,
@@ -214,6 +217,7 @@ impl Heard {
                 Record::Ack(ack) => self.acks.push(ack),
                 Record::Pong(pong) => self.pongs.push(pong.id),
                 Record::Counts(record) => self.counts(n_channels, &record),
+                Record::Crossings(record) => self.crossings(&record),
                 Record::Table(table) => self.table(n_channels, &table),
                 Record::Power(power) => {
                     let levels = self.powers.entry((power.epoch, power.bin)).or_default();
@@ -264,6 +268,27 @@ impl Heard {
         for (&at, &value) in sent.iter().zip(&values) {
             bin[range.start + at] = Some(value);
         }
+    }
+
+    fn crossings(&mut self, record: &efference_wire::Crossings<'_>) {
+        let range = record.first_channel as usize..(record.first_channel + record.n_channels) as usize;
+        let span = Span {
+            first_channel: record.first_channel,
+            n_channels: record.n_channels,
+            n_samples: u32::from(record.span_samples),
+        };
+        let tables: BTreeMap<u8, Vec<u8>> = self
+            .tables
+            .iter()
+            .filter_map(|(&version, levels)| {
+                Some((version, levels[range.clone()].iter().copied().collect::<Option<_>>()?))
+            })
+            .collect();
+        let mut room = vec![Crossing::default(); 4_096];
+        let table = |version: u8| tables.get(&version).map(Vec::as_slice);
+        let n = crossings::decode(record.coded, span, table, &mut room).expect("what the device wrote");
+        let found = room[..n].iter().map(|c| (c.channel, record.first_sample, u64::from(c.offset)));
+        self.crossings.extend(found);
     }
 
     fn table(&mut self, n_channels: usize, table: &efference_wire::Table<'_>) {
