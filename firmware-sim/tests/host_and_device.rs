@@ -13,7 +13,7 @@ fn count(sample: u64, channel: usize) -> u16 {
     mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
     let sparse = 3 + (channel % 13) as u64 * 4;
-    if (mixed >> 33) % sparse == 0 { 1 + (mixed >> 60) as u16 % 3 } else { 0 }
+    if (mixed >> 33).is_multiple_of(sparse) { 1 + (mixed >> 60) as u16 % 3 } else { 0 }
 }
 
 /// Runs for `seconds`; `loss` in packets of a thousand, both ways, up to three seconds before the end.

@@ -235,7 +235,7 @@ impl<'a> FrontEnd<'a> {
     }
 
     /// Threshold of all channels that were given none of their own, as a multiple of their noise in 1/256,
-    /// [`MULTIPLE_MIN`] to [`MULTIPLE_MAX`]. They follow within [`LOOK_EVERY`] frames.
+    /// [`MULTIPLE_MIN`] to [`MULTIPLE_MAX`]. They follow within `LOOK_EVERY` frames.
     pub fn set_multiple(&mut self, multiple: u16) {
         let multiple = multiple.clamp(MULTIPLE_MIN, MULTIPLE_MAX);
         let gear = self.rule.gear;

@@ -2,9 +2,9 @@
 //!
 //! In: a WAV file of 16-bit integers or flat int16 with its sidecar. Out: an archive, and from it the same file, byte
 //! for byte. Guarantees: lossless; the same bytes on every machine and with any number of threads; damage costs the
-//! chunk in which it lies and no other. Each channel is predicted by itself ([`predict`]), its errors' distribution is a
-//! mixture ([`mixture`]) over the intervals of the converter's codes, and a range coder writes them. Samples on the
-//! lattice of Neuralink's N1 ([`super::n1`]) are packed as its 10-bit codes, with the widths that its converter has.
+//! chunk in which it lies and no other. Each channel is predicted by itself (`predict`), its errors' distribution is a
+//! mixture (`mixture`) over the intervals of the converter's codes, and a range coder writes them. Samples on the
+//! lattice of Neuralink's N1 (`recording::n1`) are packed as its 10-bit codes, with the widths that its converter has.
 //!
 //! # Byte format, version 1
 //!

@@ -104,7 +104,7 @@ impl<'a> Tables<'a> {
     }
 
     /// The host says which version it has whole, 0 for none. It says so twice a second; what it says may be older than
-    /// what is on its way, so only [`REPORTS`] without a table mean that some piece of it was lost.
+    /// what is on its way, so only `REPORTS` without a table mean that some piece of it was lost.
     pub fn confirm(&mut self, version: u8) {
         if version != 0 && version == self.next_version {
             self.used.copy_from_slice(self.next);
