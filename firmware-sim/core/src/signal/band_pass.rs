@@ -87,7 +87,7 @@ pub const COEFFICIENT_BITS: u32 = 30;
 /// Sixteen times what a sample of 16 bits can be.
 const LIMIT: i64 = 1 << (15 + FRACTION_BITS + 4);
 // Two products of a coefficient with a value of the past, four values and one product of a bend: below 2^63.
-const _: () = assert!(LIMIT.ilog2() + 31 + 1 <= 61 && LIMIT.ilog2() + 2 + COEFFICIENT_BITS <= 61);
+const _: () = assert!(LIMIT.ilog2() + 31 < 61 && LIMIT.ilog2() + 2 + COEFFICIENT_BITS <= 61);
 const _: () = assert!(15 + FRACTION_BITS + 2 + 31 <= 61);
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ impl Threshold {
 
     /// Sets the threshold by the noise.
     fn follow(&mut self, rule: &Rule) {
-        self.threshold = -((u64::from(self.median) * u64::from(rule.factor) >> FACTOR_BITS) as i32);
+        self.threshold = -(((u64::from(self.median) * u64::from(rule.factor)) >> FACTOR_BITS) as i32);
     }
 
     /// Sets the threshold in counts, or lets it follow the noise again.
@@ -117,7 +117,7 @@ impl Threshold {
 
     /// The noise's standard deviation in 1/256 count.
     pub(super) fn noise(&self) -> u32 {
-        (u64::from(self.median) * u64::from(NOISE_PER_MEDIAN) >> (16 + MEDIAN_BITS - 8)) as u32
+        ((u64::from(self.median) * u64::from(NOISE_PER_MEDIAN)) >> (16 + MEDIAN_BITS - 8)) as u32
     }
 
     /// Takes the next sample and the one before it: does it cross?
@@ -180,7 +180,7 @@ const _: () =
     assert!(MEDIAN_MIN >> GEARS[3].1 > 0 && MULTIPLE_MAX as u64 * NOISE_PER_MEDIAN as u64 <= u32::MAX as u64);
 // The largest threshold fits: (2^31 · 64 · 1.48) / 2^8 is below 2^31.
 const _: () = assert!(
-    ((MEDIAN_MAX as u64 * MULTIPLE_MAX as u64 >> 16) * NOISE_PER_MEDIAN as u64) >> (FACTOR_BITS - 16)
+    (((MEDIAN_MAX as u64 * MULTIPLE_MAX as u64) >> 16) * NOISE_PER_MEDIAN as u64) >> (FACTOR_BITS - 16)
         < 1 << 31
 );
 
