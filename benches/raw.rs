@@ -18,7 +18,7 @@ fn main() {
     let files = recordings(if is_test { 2 } else { usize::MAX });
     let codes: Vec<Vec<i16>> = match files.is_empty() {
         true => vec![noise(if is_test { 10_000 } else { 2_000_000 })],
-        false => files.iter().map(|path| codes(path)).collect(),
+        false => files.iter().map(codes).collect(),
     };
     let n_rounds = if is_test { 1 } else { 5 };
     let rounds: Vec<Live> = (0..n_rounds).map(|_| live(&codes)).collect();
@@ -37,7 +37,7 @@ fn main() {
     } else {
         let live: Vec<(usize, usize)> =
             codes.iter().zip(&rounds[0].n_bytes).map(|(codes, &after)| (2 * codes.len(), after)).collect();
-        let archives: Vec<(usize, usize)> = files.iter().map(|path| packed(path)).collect();
+        let archives: Vec<(usize, usize)> = files.iter().map(packed).collect();
         report["files"] = json!(files.len());
         report["codec.n1.live.ratio"] = ratio(&live);
         report["codec.n1.archive.ratio"] = ratio(&archives);

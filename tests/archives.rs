@@ -12,7 +12,7 @@ fn wav(n_samples: usize) -> Vec<u8> {
     bytes.extend((36 + n_bytes).to_le_bytes());
     bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0\x20\x4e\0\0\x40\x9c\0\0\x02\0\x10\0data");
     bytes.extend(n_bytes.to_le_bytes());
-    bytes.extend((0..n_samples).flat_map(|at| ((at as i16 * 37) % 91 - 45).to_le_bytes()));
+    bytes.extend((0..n_samples).flat_map(|at| ((at * 37 % 91) as i16 - 45).to_le_bytes()));
     bytes
 }
 

@@ -27,7 +27,7 @@ pub enum Outcome {
     Wrong(String),
 }
 
-/// Runs the script of this seed on an implant of 16 electrodes for 20 s of simulated time.
+/// Runs the script of this seed on an implant of 64 electrodes for 20 s of simulated time.
 ///
 /// # Errors
 /// None of a simulation.
@@ -112,7 +112,7 @@ fn decoder() -> Result<Decoder, Error> {
     Ok(Decoder::new(normaliser, LinearDecoder::new(weights, output).ok_or_else(unfit)?))
 }
 
-const ELECTRODES: usize = 16;
+const ELECTRODES: usize = 64;
 const SECONDS: f64 = 20.0;
 const HOLD_NS: u64 = 100_000_000;
 /// After a fault's end.

@@ -46,10 +46,10 @@ impl Mixture {
     pub(super) fn learn(&mut self, low: f64, high: f64, error: f64) {
         let mut likelihoods = [0.0; N_PARTS];
         let mut sum = 0.0;
-        for part in 0..N_PARTS {
-            let below = |distance: f64| share_below((distance * self.inverse[part]) as i64);
-            likelihoods[part] = self.beliefs[part] * (f64::from(below(high) - below(low)) + LIKELIHOOD_MIN);
-            sum += likelihoods[part];
+        for ((likelihood, belief), inverse) in likelihoods.iter_mut().zip(&self.beliefs).zip(&self.inverse) {
+            let below = |distance: f64| share_below((distance * inverse) as i64);
+            *likelihood = belief * (f64::from(below(high) - below(low)) + LIKELIHOOD_MIN);
+            sum += *likelihood;
         }
         for (belief, likelihood) in self.beliefs.iter_mut().zip(&likelihoods) {
             *belief = likelihood / sum * (1.0 - FIXED_SHARE) + FIXED_SHARE / N_PARTS as f64;

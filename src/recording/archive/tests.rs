@@ -82,7 +82,7 @@ fn damage_costs_one_chunk() {
     assert_eq!(error.kind(), ErrorKind::Input);
     assert!(error.to_string().contains("chunk 2 of 4"), "{error}");
     let saved = salvage(&bytes, "flat").unwrap();
-    assert_eq!(saved.lost_frames, [1000..2000]);
+    assert_eq!((saved.lost_frames.len(), saved.lost_frames[0].clone()), (1, 1000..2000));
     assert!(saved.bytes[..4_000] == flat[..4_000] && saved.bytes[8_000..] == flat[8_000..]);
     assert!(saved.bytes[4_000..8_000].iter().all(|&byte| byte == 0));
 
@@ -121,5 +121,5 @@ fn bytes_stay_as_they_are() {
     let folder = Folder::new();
     let bytes = wav(codes(30_000, 7).into_iter().map(n1::sample).collect(), 1);
     let packed = pack(&folder.file("a.wav", &bytes)).unwrap().bytes;
-    assert_eq!((packed.len(), checksum(&packed)), (0, 0));
+    assert_eq!((packed.len(), checksum(&packed)), (20_420, 3_728_733_544));
 }
