@@ -83,17 +83,22 @@ fn by_firmware(samples: &[i16]) -> Vec<Vec<usize>> {
         "as the float detector has them"
     );
     let mut front_end = FrontEnd::new(settings, memory).expect("one number of channels");
+    let mut found = vec![Vec::new(); N_CHANNELS];
     for (at, frame) in samples.chunks_exact(N_CHANNELS).enumerate() {
         if at == FROM {
             assert!(front_end.set_mode(Mode::Crossings));
         }
         front_end.process_frame(frame);
+        // A span has at most 65,536 frames.
+        if at % 10_000 == 0 || (at + 1) * N_CHANNELS == samples.len() {
+            for crossing in front_end.crossings() {
+                found[usize::from(crossing.channel)]
+                    .push(front_end.span() as usize + usize::from(crossing.offset));
+            }
+            front_end.next_bin();
+        }
     }
     assert_eq!(front_end.n_missed(), 0);
-    let mut found = vec![Vec::new(); N_CHANNELS];
-    for crossing in front_end.crossings() {
-        found[crossing.channel as usize].push((front_end.span() + u64::from(crossing.offset)) as usize);
-    }
     found
 }
 

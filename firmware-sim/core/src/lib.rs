@@ -9,9 +9,11 @@
 #[cfg(test)]
 extern crate std;
 
+mod battery;
 mod implant;
 pub mod link;
 pub mod rate;
 pub mod signal;
 
+pub use battery::Battery;
 pub use implant::{Implant, RAW_BYTES, RawChannel};

@@ -4,12 +4,15 @@
 //! the same wherever this runs; `cost` lines are only printed where the clock runs.
 
 use core::fmt::Write;
+use efference_firmware::link::{Abilities, Identity, LinkEnd, LinkMemory, Now, SLOT, Tables};
 use efference_firmware::signal::{
     ChannelState, Crossing, FieldState, FrontEnd, History, Memory, SNIPPET_BEFORE, Settings, Snippet,
 };
+use efference_firmware::{Implant, RawChannel};
+use efference_wire::codec::rates::Rate;
 use efference_wire::codec::{counts, raw};
 use efference_wire::session::{Access, Device, Endpoint, Host, Key, Received, records_max};
-use efference_wire::{Counts, Mode, Power, Raw, Record, RecordWriter};
+use efference_wire::{Command, Counts, Mode, Operation, Power, Raw, Record, RecordWriter, Records, Report};
 use sha2::{Digest, Sha256};
 
 /// Runs all of it.
@@ -22,6 +25,9 @@ pub fn run(out: &mut impl Write, mut instructions: impl FnMut() -> u64) {
         }
     }
     raw_samples(&mut tally);
+    for mode in [Mode::Counts, Mode::SpikeBandPower, Mode::Crossings, Mode::Snippets] {
+        implant(&mut tally, mode);
+    }
 }
 
 /// Where lines go and what instructions are counted by.
@@ -58,8 +64,7 @@ fn state<W: Write>(tally: &mut Tally<'_, W>) {
     tally.line(format_args!("bytes power_per_channel {}", size_of::<u64>()));
     tally.line(format_args!("bytes field_per_channel {field}"));
     tally.line(format_args!("bytes snippets_per_channel {history}"));
-    tally
-        .line(format_args!("bytes rate_per_channel {}", size_of::<efference_wire::codec::rates::Rate>() + 2));
+    tally.line(format_args!("bytes rate_per_channel {}", size_of::<Rate>() + 2));
 }
 
 /// One mode, by one access.
@@ -204,6 +209,84 @@ fn raw_samples<W: Write>(tally: &mut Tally<'_, W>) {
     tally.line(format_args!("bytes raw_per_channel {}", size_of::<raw::Encoder>()));
     tally.line(format_args!("sha256 Raw codec {N_BINS} records {n_bytes} bytes {}", Hex(&hash.finalize())));
     tally.cost("raw.per_sample", Mode::Quiet, cost, u64::from(N_BINS) * BIN as u64);
+}
+
+/// The whole implant, from electrodes to packets, with a host that asks for a mode, raw samples of two electrodes and a
+/// budget, and has every table.
+fn implant<W: Write>(tally: &mut Tally<'_, W>, mode: Mode) {
+    let mut memory = Room::new();
+    let Ok(front) = FrontEnd::new(SETTINGS, memory.memory()) else { return };
+    let abilities = Abilities {
+        n_electrodes: N_CHANNELS as u32,
+        sample_rate_millihertz: 20_000_000,
+        modes: front.modes(),
+        mtu_max: MTU as u16,
+    };
+    let identity =
+        Identity { boot: 1, bits: 12, nv_per_count: 0, synthetic: true, name: "board", profile: "test" };
+    let (mut rates, mut used, mut next) = ([Rate::default(); N_CHANNELS], [0; N_CHANNELS], [0; N_CHANNELS]);
+    let (mut totals, mut outbox) = ([0; N_CHANNELS], [0; 16 * SLOT]);
+    let memory = LinkMemory {
+        totals: &mut totals,
+        tables: Tables::new(&mut rates, &mut used, &mut next),
+        outbox: &mut outbox,
+    };
+    let key = Key::from_bytes([7; 32]);
+    let link = LinkEnd::new(Access::Paired(key.clone()), identity, abilities, memory);
+    let mut raw = [RawChannel::new(12); 2];
+    let mut implant = Implant::new(front, link, &mut raw, 12, 20_000_000);
+    let mut host: Endpoint<Host> = Endpoint::host(Access::Paired(key), 1);
+    let (mut signal, mut hash, mut packet) = (Signal::new(3), Sha256::new(), [0; MTU]);
+    let (mut n_packets, mut n_bytes, mut table, mut cost) = (0, 0, 0, 0);
+    host.connect([1; 32]);
+    for frame in 0..2 * 20_000_u64 {
+        let now = Now { us: frame * 50, sample: frame, fraction: 0 };
+        let samples = signal.frame();
+        tally.measure(&mut cost, || implant.process_frame(now, &samples));
+        if frame % 100 > 0 {
+            continue;
+        }
+        let mut bytes = [0; 64];
+        let mut records = RecordWriter::new(&mut bytes);
+        let (id, n_reports) = ((frame / 100) as u16, frame / 10_000);
+        let asked = match frame {
+            200 => Some(Operation::SetMode(mode)),
+            300 => Some(Operation::SelectRaw(&[3, 0, 0, 0, 9, 0, 0, 0])),
+            400 => Some(Operation::SetBudget(300_000)),
+            500 => Some(Operation::Start),
+            _ => None,
+        };
+        if let Some(operation) = asked {
+            let _ = records.push(&Record::Command(Command { id, operation }));
+        } else if frame % 10_000 == 0 && n_reports > 0 {
+            let _ = records.push(&Record::Report(Report { table, ..Report::default() }));
+        }
+        if !records.is_empty() {
+            let _ = host.seal(records.written());
+        }
+        while let Some(n) = host.poll_packet(MTU, &mut packet) {
+            implant.handle_packet(now, &packet[..n], || [2; 32]);
+        }
+        loop {
+            let mut n = None;
+            tally.measure(&mut cost, || n = implant.poll_packet(now, MTU, &mut packet));
+            let Some(n) = n else { break };
+            hash.update(&packet[..n]);
+            (n_packets, n_bytes) = (n_packets + 1, n_bytes + n);
+            if let Ok(Received::Records(records)) = host.receive(&packet[..n]) {
+                for record in Records::new(records) {
+                    if let Ok(Record::Table(part)) = record {
+                        table = part.version;
+                    }
+                }
+            }
+        }
+    }
+    tally.line(format_args!(
+        "sha256 Implant {mode:?} {n_packets} packets {n_bytes} bytes {}",
+        Hex(&hash.finalize())
+    ));
+    tally.cost("implant.per_channel_frame", mode, cost, 2 * 20_000 * N_CHANNELS as u64);
 }
 
 /// A session of both ends with known randomness, and the hash of what the device sends in it.
