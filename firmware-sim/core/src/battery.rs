@@ -57,7 +57,7 @@ impl Battery {
         ((self.left_nj + hundredth / 2) / hundredth).min(100) as u8
     }
 
-    /// Voltage without load, mV, along [`CURVE_MV`].
+    /// Voltage without load, mV, along `CURVE_MV`.
     #[must_use]
     pub fn millivolt(&self) -> u16 {
         let per_mille = (self.left_nj / (self.full_nj / 1_000).max(1)).min(1_000) as u16;
