@@ -3,7 +3,7 @@
 A new group is a new module, and a line in GROUPS.
 """
 
-from . import demo, detectors, frontend, replay, sparse
+from . import demo, detectors, frontend, link, replay, sparse
 
 GROUPS = {
     "replay": replay.figures,
@@ -11,4 +11,5 @@ GROUPS = {
     "detectors": detectors.figures,
     "frontend": frontend.figures,
     "sparse": sparse.figures,
+    "link": link.figures,
 }
