@@ -5,9 +5,10 @@
 use efference::Error;
 use efference::device::{Profile, Signal};
 use efference_firmware::link::{Abilities, Identity, LinkEnd, LinkMemory, RAW_MAX, SLOT, Tables};
-use efference_firmware::signal::{ChannelState, FieldState, FrontEnd, Memory, Settings};
+use efference_firmware::signal::{
+    ChannelState, Crossing, FieldState, FrontEnd, History, Memory, Settings, Snippet,
+};
 use efference_firmware::{Implant, RawChannel};
-use efference_wire::Mode;
 use efference_wire::codec::rates::Rate;
 use efference_wire::session::Access;
 use self_cell::{MutBorrow, self_cell};
@@ -42,6 +43,14 @@ pub struct Owned {
     counts: Vec<u16>,
     powers: Vec<u64>,
     fields: Vec<FieldState>,
+    histories: Vec<History>,
+    crossings: Vec<Crossing>,
+    snippets: Vec<Snippet>,
+    link: Tied,
+}
+
+/// The part of it that the link works in.
+struct Tied {
     totals: Vec<u16>,
     rates: Vec<Rate>,
     used: Vec<u8>,
@@ -81,22 +90,28 @@ impl OwnedImplant {
             counts: vec![0; n],
             powers: vec![0; of(!build.spikes_given)],
             fields: vec![FieldState::NEW; of(has_fields)],
-            totals: vec![0; n],
-            rates: vec![Rate::default(); n],
-            used: vec![0; n],
-            next: vec![0; n],
-            outbox: vec![0; SLOT * build.n_datagrams],
-            raw: vec![RawChannel::new(bits); RAW_MAX],
+            histories: vec![History::EMPTY; of(!build.spikes_given && !has_fields)],
+            crossings: vec![Crossing::default(); CROSSINGS_MIN + 8 * n],
+            snippets: vec![Snippet::EMPTY; of(!build.spikes_given && !has_fields)],
+            link: Tied {
+                totals: vec![0; n],
+                rates: vec![Rate::default(); n],
+                used: vec![0; n],
+                next: vec![0; n],
+                outbox: vec![0; SLOT * build.n_datagrams],
+                raw: vec![RawChannel::new(bits); RAW_MAX],
+            },
             build,
         };
         OwnedImplant::try_new(MutBorrow::new(owned), |owned| {
-            let Owned { build, channels, counts, powers, fields, totals, rates, used, next, outbox, raw } =
-                owned.borrow_mut();
-            let memory = Memory { channels, counts, powers, fields, ..Memory::default() };
+            let owned: &mut Owned = owned.borrow_mut();
+            let Owned { build, channels, counts, powers, fields, histories, crossings, snippets, link } =
+                owned;
+            let Tied { totals, rates, used, next, outbox, raw } = link;
+            let memory = Memory { channels, counts, powers, fields, histories, crossings, snippets };
             let front = FrontEnd::new(settings, memory)
                 .map_err(|found| Error::usage(place, format!("memory of {} channels", found.n_found)))?;
-            // What the firmware can send; crossings and snippets have no room here.
-            let modes = front.modes() & !(1 << Mode::Crossings as u8 | 1 << Mode::Snippets as u8);
+            let modes = front.modes();
             let abilities = Abilities {
                 n_electrodes: n as u32,
                 sample_rate_millihertz: rate_millihertz,
@@ -122,3 +137,6 @@ impl OwnedImplant {
         self.with_dependent_mut(|_, implant| call(implant))
     }
 }
+
+/// Crossings of a bin that there is room for at least.
+const CROSSINGS_MIN: usize = 256;

@@ -68,6 +68,10 @@ enum Sent {
     Power,
     /// Field-band power in bins
     BandPower,
+    /// Crossings one by one
+    Crossings,
+    /// Crossings one by one, with the samples round them
+    Snippets,
     /// Telemetry alone
     Quiet,
 }
@@ -81,6 +85,8 @@ pub(crate) fn run(args: &LinkArgs) -> Result<(), Error> {
         Sent::Counts => Mode::Counts,
         Sent::Power => Mode::SpikeBandPower,
         Sent::BandPower => Mode::BandPower,
+        Sent::Crossings => Mode::Crossings,
+        Sent::Snippets => Mode::Snippets,
         Sent::Quiet => Mode::Quiet,
     };
     let wanted = Wanted { mode, raw_electrodes: args.raw.clone(), ..args.wanted.wanted(args.bin_ms) };
@@ -175,6 +181,12 @@ pub(crate) fn text(report: &LinkReport) -> String {
         (report.clock_drift_ppm, report.clock_drift_uncertainty_ppm, report.clock_uncertainty_us)
     {
         lines.push(format!("the device's clock: {drift:+.0} ± {of:.0} ppm, known to ± {us:.0} µs"));
+    }
+    if report.data_records > 0 {
+        lines.push(format!(
+            "records of raw samples, crossings, snippets, impedances: {}",
+            report.data_records
+        ));
     }
     if !ledger.packets.dropped.is_empty() {
         let causes: Vec<String> =

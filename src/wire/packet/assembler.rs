@@ -6,7 +6,7 @@ use super::{
     Counters, DATAGRAM_MAX, Dropped, FRAGMENT_HEAD, FRAGMENTED, FRAGMENTS_MAX, Kind, MORE, MTU_MAX, VERSION,
 };
 
-/// Datagrams that are being put together, [`SLOTS`] at a time.
+/// Datagrams that are being put together, `SLOTS` at a time.
 #[derive(Debug)]
 pub struct Assembler {
     slots: [Slot; SLOTS],
