@@ -116,7 +116,7 @@ impl Body {
         let n_restarts = self.faults.n_restarts(self.now_us);
         if n_restarts > self.n_restarts {
             self.n_restarts = n_restarts;
-            self.sent_before += u64::from(self.implant.with(|implant| implant.link().n_sent()));
+            self.sent_before += self.implant.with(|implant| implant.link().n_sent_in_all());
             self.build.boot = self.build.boot.wrapping_add(1);
             self.implant = OwnedImplant::build(self.build.clone())?;
             (self.taken, self.ms) = (0, 0);

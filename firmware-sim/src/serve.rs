@@ -59,12 +59,12 @@ pub fn serve(
         body.advance(now)?;
         exchange(body, radio, now, &mut packet, |packet| transport.send(packet));
     }
-    let sent = body.implant().with(|implant| implant.link().n_sent());
+    let sent = body.implant().with(|implant| implant.link().n_sent_in_all());
     Ok(Served {
         seconds: start.elapsed().as_secs_f64(),
         up: radio.ledger(Direction::Up),
         down: radio.ledger(Direction::Down),
-        datagrams: body.sent_before + u64::from(sent),
+        datagrams: body.sent_before + sent,
         late_ms: late_us as f64 / 1e3,
     })
 }

@@ -48,6 +48,8 @@ fn a_good_radio_brings_every_spike() {
         (report.ledger.datagrams.lost, report.ledger.bins.lost, report.ledger.bins.partial),
         (0, 0, 0)
     );
+    let sent = world.body().implant().with(|implant| implant.link().n_sent_in_all());
+    assert_eq!(report.ledger.datagrams.sent, sent, "what the host reckons is what the device sent");
     assert!(next > 290, "{next} frames of 6 s");
     // Bins begin when the host says start: between the spikes of all bins but the first few, and of all.
     let bins = spikes(device, 6.0);

@@ -57,6 +57,8 @@ pub struct Vitals {
 pub struct LinkEnd<'a> {
     endpoint: Endpoint<Device>,
     state: State<'a>,
+    /// Datagrams of the sessions before the last.
+    n_sent_before: u64,
 }
 
 /// Everything but the session, so that records can be read while they are acted on.
@@ -142,7 +144,7 @@ impl<'a> LinkEnd<'a> {
             credited_us: 0,
             reported: (0, 0),
         };
-        LinkEnd { endpoint: Endpoint::device(access), state }
+        LinkEnd { endpoint: Endpoint::device(access), state, n_sent_before: 0 }
     }
 
     /// The settings in force.
@@ -169,6 +171,13 @@ impl<'a> LinkEnd<'a> {
         self.endpoint.tally().map_or(0, |tally| tally.sent)
     }
 
+    /// Datagrams that were sent in all sessions.
+    #[must_use]
+    pub fn n_sent_in_all(&self) -> u64 {
+        let last = self.endpoint.tally().or(self.endpoint.previous());
+        self.n_sent_before + last.map_or(0, |tally| u64::from(tally.sent))
+    }
+
     /// Bins that were given up before they were sent.
     #[must_use]
     pub fn bins_dropped(&self) -> u32 {
@@ -190,6 +199,7 @@ impl<'a> LinkEnd<'a> {
         mut on: impl FnMut(Task<'_>),
     ) {
         let state = &mut self.state;
+        let mut is_new = false;
         match self.endpoint.receive(packet) {
             Ok(Received::Nothing) => {}
             Ok(Received::Hello) => {
@@ -202,11 +212,15 @@ impl<'a> LinkEnd<'a> {
                 let _answered: Result<(), SealError> = self.endpoint.answer(entropy(), records.written());
             }
             Ok(Received::Session(records)) => {
+                is_new = true;
                 state.begin_session(now);
                 state.take(now, records, &mut on);
             }
             Ok(Received::Records(records)) => state.take(now, records, &mut on),
             Err(_) => state.rejected = state.rejected.saturating_add(1),
+        }
+        if is_new {
+            self.n_sent_before += self.endpoint.previous().map_or(0, |tally| u64::from(tally.sent));
         }
         if core::mem::take(&mut state.is_over) {
             self.endpoint.end();
