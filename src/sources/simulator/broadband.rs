@@ -7,7 +7,8 @@
 //! sample = rails(round(white noise + coupling · (common noise + drift + mains of the group)) + waveforms)
 
 use super::lanes::{LANES, noise, start, step};
-use super::neurons::{Neuron, REFRACTORY_US, TICK_US};
+use super::neurons::{Neuron, REFRACTORY_MIN_US};
+use super::population::TICK_US;
 use super::settings::Settings;
 use super::waveform::{WAVEFORM_US, shapes};
 use crate::block::{BLOCK_FRAMES_MAX, TILE_CHANNELS};
@@ -117,7 +118,8 @@ impl Broadband {
         };
         let half = f32::from(2u16.pow(settings.profile.bits.value - 1));
         let block_us = (BLOCK_FRAMES_MAX as f64 * 1e6 / settings.sample_rate_hz).ceil() as u64;
-        let flying_max = neurons.len() * (2 + (WAVEFORM_US + block_us + TICK_US) / REFRACTORY_US) as usize;
+        let flying_max =
+            neurons.len() * (2 + (WAVEFORM_US + block_us + TICK_US) / REFRACTORY_MIN_US) as usize;
         Broadband {
             level: Level::widest(),
             n_channels,

@@ -59,6 +59,8 @@ pub(super) enum Purpose {
     Noise = 3,
     /// The subject's reaches.
     Task = 4,
+    /// What neurons share besides the intended velocity.
+    Shared = 5,
 }
 
 /// Mean of the sum of four uniform bytes.

@@ -18,8 +18,10 @@ mod broadband;
 mod intended;
 mod lanes;
 mod neurons;
+mod population;
 mod script;
 mod settings;
+mod shared;
 mod task;
 mod waveform;
 
@@ -30,6 +32,7 @@ pub use address::ADDRESS_PREFIX;
 pub use neurons::Neuron;
 pub use script::open;
 pub use settings::{Settings, Tissue};
+pub use shared::N_SHARED;
 pub use task::{Path, Task, WORKSPACE_M};
 
 use super::{ReadOutcome, SampleSource};
@@ -39,7 +42,7 @@ use crate::time::{SampleIndex, SampleRate};
 use broadband::Broadband;
 use intended::Intended;
 use lanes::{Purpose, generator};
-use neurons::Population;
+use population::{Population, TICK_US};
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -151,7 +154,7 @@ impl Body {
         let alive = draw_alive(n, settings.tissue.dead, &mut rng);
         let neurons = draw_neurons(&settings.tissue, &alive, &mut rng);
         let lag_max_ms = settings.tissue.lag_max_ms;
-        let population = Population::new(&neurons, lag_max_ms, generator(settings.seed, Purpose::Spikes));
+        let population = Population::new(&neurons, lag_max_ms, settings.seed);
         let sample_rate = SampleRate::new(settings.frames_hz(), "simulator")?;
         let about_1_ms = (settings.frames_hz() * 1e-3).round().clamp(1.0, BLOCK_FRAMES_MAX as f64);
         let (signal, uv_per_count) = match settings.kind {
@@ -285,6 +288,3 @@ fn draw_neurons(tissue: &Tissue, alive: &[bool], rng: &mut Xoshiro256PlusPlus) -
 fn frame_at(at_us: u64, microhertz: u64) -> u64 {
     (u128::from(at_us) * u128::from(microhertz) / 1_000_000_000_000) as u64
 }
-
-/// Length of a tick.
-const TICK_US: u64 = 1_000;

@@ -48,11 +48,18 @@ pub struct Tissue {
     pub mains_hz: f64,
     /// Median trough of a neuron's waveform, in standard deviations of the white noise (log-normal).
     pub snr: f64,
-    /// Median rate of a neuron at rest, spikes a second (log-normal).
+    /// Median rate of a neuron at rest, spikes a second (Weibull's distribution of shape 0.85: the mean is 1.67 times
+    /// that).
     pub rate_hz: f64,
-    /// Mean modulation depth: how much of its rate at rest a neuron gains at full speed in its preferred
-    /// direction.
+    /// Median modulation depth (log-normal): how much of its rate at rest a slow neuron gains at full speed in its
+    /// preferred direction; of faster ones it is smaller, see [`Neuron`](super::Neuron).
     pub modulation: f64,
+    /// Standard deviation of what full speed in any direction adds, likewise.
+    pub speed_modulation: f64,
+    /// Standard deviation of what neurons share besides the intended velocity, likewise.
+    pub shared: f64,
+    /// Median standard deviation of what moves each neuron alone over half a minute, likewise (log-normal).
+    pub own: f64,
     /// Longest lead of a neuron over the movement, ms.
     pub lag_max_ms: u32,
     /// Fraction of electrodes that are dead: flat, without neurons.
@@ -75,9 +82,12 @@ impl Default for Tissue {
             mains_uv: 5.0,
             mains_hz: 50.0,
             snr: 8.0,
-            rate_hz: 6.0,
-            modulation: 0.48,
-            lag_max_ms: 100,
+            rate_hz: 12.0,
+            modulation: 0.6,
+            speed_modulation: 0.9,
+            shared: 1.35,
+            own: 0.5,
+            lag_max_ms: 150,
             dead: 0.03,
             empty: 0.25,
             double: 0.2,
@@ -219,7 +229,7 @@ const SAMPLE_RATE_MIN_HZ: f64 = 5_000.0;
 const SAMPLE_RATE_MAX_HZ: f64 = 100_000.0;
 
 /// Every field that is a number.
-pub(super) const NUMBERS: [Number; 18] = [
+pub(super) const NUMBERS: [Number; 21] = [
     number!("electrodes", 1.0, CHANNELS_MAX as f64, electrodes as usize),
     number!("seconds", 1e-3, SECONDS_MAX, seconds),
     number!("width_ms", 1.0, 1e3, width_ms as u32),
@@ -231,6 +241,9 @@ pub(super) const NUMBERS: [Number; 18] = [
     number!("snr", 0.1, 100.0, tissue.snr),
     number!("rate_hz", 0.1, 100.0, tissue.rate_hz),
     number!("modulation", 0.0, 10.0, tissue.modulation),
+    number!("speed_modulation", 0.0, 10.0, tissue.speed_modulation),
+    number!("shared", 0.0, 10.0, tissue.shared),
+    number!("own", 0.0, 10.0, tissue.own),
     number!("lag_max_ms", 0.0, super::intended::LAG_MAX_MS as f64, tissue.lag_max_ms as u32),
     number!("dead", 0.0, 1.0, tissue.dead),
     number!("empty", 0.0, 1.0, tissue.empty),

@@ -291,7 +291,7 @@ fn movement_follows_the_intended_velocity_after_the_longest_lag() {
     let mut simulator = Simulator::new(&settings).expect("legal");
     let mut block = simulator.new_block();
     simulator.intend([0.1, -0.2]);
-    for _ in 0..100 {
+    for _ in 0..settings.tissue.lag_max_ms {
         simulator.read(&mut block).expect("own block");
         assert_eq!(simulator.movement(), [0.0, 0.0]);
     }
