@@ -61,6 +61,14 @@ pub(super) enum Purpose {
     Task = 4,
     /// What neurons share besides the intended velocity.
     Shared = 5,
+    /// How neurons change from day to day.
+    Days = 6,
+    /// Which electrodes are lost.
+    Losses = 7,
+    /// When motion artefacts come, and what they are like.
+    Motion = 8,
+    /// The same of stimulation.
+    Stimulation = 9,
 }
 
 /// Mean of the sum of four uniform bytes.

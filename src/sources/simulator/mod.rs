@@ -14,26 +14,35 @@
 //! signal over time.
 
 mod address;
+mod artefacts;
 mod broadband;
+mod days;
 mod intended;
 mod lanes;
+mod losses;
 mod neurons;
 mod population;
 mod script;
 mod settings;
 mod shared;
 mod task;
+mod truth;
 mod waveform;
 
+#[cfg(test)]
+mod over_time_tests;
 #[cfg(test)]
 mod tests;
 
 pub use address::ADDRESS_PREFIX;
+pub use artefacts::{Artefact, ArtefactKind};
+pub use losses::{Loss, LostElectrode};
 pub use neurons::Neuron;
 pub use script::open;
 pub use settings::{Settings, Tissue};
 pub use shared::N_SHARED;
 pub use task::{Path, Task, WORKSPACE_M};
+pub use truth::{GroundTruth, TrueSpike, ground_truth};
 
 use super::{ReadOutcome, SampleSource};
 use crate::block::{BLOCK_FRAMES_MAX, Block, BlockHeader, Crossing, Payload, StreamInfo, StreamKind};
@@ -42,6 +51,7 @@ use crate::time::{SampleIndex, SampleRate};
 use broadband::Broadband;
 use intended::Intended;
 use lanes::{Purpose, generator};
+use losses::Losses;
 use population::{Population, TICK_US};
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -90,14 +100,35 @@ impl Simulator {
         velocity.map(|v| f64::from(v) * self.body.speed_full)
     }
 
-    /// Electrodes that are not dead.
+    /// Electrodes that are neither dead nor lost at the end of the last block.
     pub fn alive(&self) -> usize {
         self.body.alive.iter().filter(|&&alive| alive).count()
     }
 
-    /// Ground truth: whether each electrode is alive.
+    /// Ground truth: whether each electrode is alive at the end of the last block.
     pub fn alive_electrodes(&self) -> &[bool] {
         &self.body.alive
+    }
+
+    /// Ground truth: which electrodes are lost on schedule, and when; see [`Settings::losses`].
+    pub fn losses(&self) -> &[LostElectrode] {
+        &self.body.lost_plan
+    }
+
+    /// As [`SampleSource::read`], and tells the ground truth of spikes: calls `spike` with the number of the neuron and
+    /// the spike's time, µs since the stream began, of each that the block's milliseconds brought, millisecond by
+    /// millisecond. A waveform of broadband begins at that time; the last millisecond may reach past the block. Spikes
+    /// on lost electrodes are told too: the neuron lives, nobody hears it.
+    ///
+    /// # Errors
+    /// If the block is not one of [`SampleSource::new_block`].
+    pub fn read_with_spikes(
+        &mut self,
+        block: &mut Block,
+        spike: impl FnMut(usize, u64),
+    ) -> Result<(), Error> {
+        let held = self.held;
+        self.body.read(block, u64::MAX, |_| held, spike)
     }
 
     /// Ground truth: every neuron, in the order of electrodes.
@@ -117,8 +148,7 @@ impl SampleSource for Simulator {
     }
 
     fn read(&mut self, block: &mut Block) -> Result<ReadOutcome, Error> {
-        let held = self.held;
-        self.body.read(block, u64::MAX, |_| held)?;
+        self.read_with_spikes(block, |_, _| ())?;
         Ok(ReadOutcome::Block)
     }
 }
@@ -127,7 +157,10 @@ impl SampleSource for Simulator {
 #[derive(Clone, Debug)]
 struct Body {
     info: StreamInfo,
+    /// At the end of the last block.
     alive: Vec<bool>,
+    lost_plan: Vec<LostElectrode>,
+    losses: Losses,
     neurons: Vec<Neuron>,
     population: Population,
     intended: Intended,
@@ -152,20 +185,27 @@ impl Body {
         let n = settings.electrodes;
         let mut rng = generator(settings.seed, Purpose::Tissue);
         let alive = draw_alive(n, settings.tissue.dead, &mut rng);
-        let neurons = draw_neurons(&settings.tissue, &alive, &mut rng);
+        let neurons = neurons_of_day(settings, &alive, &mut rng);
+        let seed = settings.seed_of_day();
+        let lost_plan = losses::plan(&settings.losses, &alive, seed);
         let lag_max_ms = settings.tissue.lag_max_ms;
-        let population = Population::new(&neurons, lag_max_ms, settings.seed);
+        let population = Population::new(&neurons, lag_max_ms, seed);
         let sample_rate = SampleRate::new(settings.frames_hz(), "simulator")?;
         let about_1_ms = (settings.frames_hz() * 1e-3).round().clamp(1.0, BLOCK_FRAMES_MAX as f64);
         let (signal, uv_per_count) = match settings.kind {
             StreamKind::Broadband => {
-                let noise = generator(settings.seed, Purpose::Noise);
+                let noise = generator(seed, Purpose::Noise);
                 let broadband = Broadband::new(settings, &neurons, &alive, noise);
                 (Signal::Broadband(Box::new(broadband)), Some(settings.profile.uv_per_count.value))
             }
             StreamKind::Counts => (Signal::Counts { width_ms: u64::from(settings.width_ms) }, None),
             StreamKind::Crossings => (Signal::Crossings { width_ms: u64::from(settings.width_ms) }, None),
         };
+        let microhertz = sample_rate.microhertz();
+        let losses = Losses::new(&lost_plan, n, |ms| match settings.kind {
+            StreamKind::Broadband => first_frame_from(ms * TICK_US, microhertz),
+            StreamKind::Counts | StreamKind::Crossings => ms,
+        });
         Ok(Body {
             info: StreamInfo {
                 kind: settings.kind,
@@ -175,6 +215,8 @@ impl Body {
                 synthetic: true,
             },
             alive,
+            lost_plan,
+            losses,
             neurons,
             population,
             intended: Intended::new(),
@@ -188,12 +230,14 @@ impl Body {
     }
 
     /// Fills `block` with at most `frames_max` frames, of crossings with no more than it surely has room for;
-    /// `velocity` gives the intended one of a millisecond as a fraction of full speed.
+    /// `velocity` gives the intended one of a millisecond as a fraction of full speed; `spike` gets every neuron's
+    /// spikes, with their times in µs.
     fn read(
         &mut self,
         block: &mut Block,
         frames_max: u64,
         velocity: impl Fn(u64) -> [f64; 2],
+        mut spike: impl FnMut(usize, u64),
     ) -> Result<(), Error> {
         let n_channels = self.info.n_channels();
         let mut n_frames = (self.block_frames as u64).min(frames_max) as usize;
@@ -206,19 +250,37 @@ impl Body {
                     self.intended.push(velocity(self.next_tick));
                     self.population.tick(self.next_tick, &self.intended, |neuron, at_us| {
                         broadband.push(neuron, frame_at(at_us, microhertz));
+                        spike(neuron, at_us);
                     });
                     self.next_tick += 1;
                 }
-                broadband.fill(self.next_frame, n_frames, &mut out[..n_frames * n_channels]);
+                // In parts, between which electrodes are lost or come back.
+                let mut first = self.next_frame;
+                let mut out = &mut out[..n_frames * n_channels];
+                while first < end {
+                    self.losses.advance(first, |electrode, is_lost| {
+                        broadband.set_lost(electrode, is_lost);
+                        self.alive[electrode] = !is_lost;
+                    });
+                    let until = self.losses.next_change().map_or(end, |change| change.min(end));
+                    let n = (until - first) as usize;
+                    let (part, rest) = out.split_at_mut(n * n_channels);
+                    broadband.fill(first, n, part);
+                    (first, out) = (until, rest);
+                }
             }
             (Signal::Counts { width_ms }, Payload::Counts(out)) if out.len() == room => {
                 for frame in out[..n_frames * n_channels].chunks_exact_mut(n_channels) {
                     frame.fill(0);
                     for _ in 0..*width_ms {
                         self.intended.push(velocity(self.next_tick));
-                        self.population.tick(self.next_tick, &self.intended, |neuron, _| {
+                        self.losses
+                            .advance(self.next_tick, |electrode, is_lost| self.alive[electrode] = !is_lost);
+                        self.population.tick(self.next_tick, &self.intended, |neuron, at_us| {
+                            let electrode = self.neurons[neuron].electrode;
                             // At most two neurons at 500 spikes a second: no frame fills 16 bits.
-                            frame[self.neurons[neuron].electrode] += 1;
+                            frame[electrode] += u16::from(self.alive[electrode]);
+                            spike(neuron, at_us);
                         });
                         self.next_tick += 1;
                     }
@@ -234,9 +296,14 @@ impl Body {
                     let begin = out.len();
                     for _ in 0..*width_ms {
                         self.intended.push(velocity(self.next_tick));
-                        self.population.tick(self.next_tick, &self.intended, |neuron, _| {
-                            let channel = self.neurons[neuron].electrode as u16;
-                            out.push(Crossing { frame: frame as u16, channel });
+                        self.losses
+                            .advance(self.next_tick, |electrode, is_lost| self.alive[electrode] = !is_lost);
+                        self.population.tick(self.next_tick, &self.intended, |neuron, at_us| {
+                            let electrode = self.neurons[neuron].electrode;
+                            if self.alive[electrode] {
+                                out.push(Crossing { frame: frame as u16, channel: electrode as u16 });
+                            }
+                            spike(neuron, at_us);
                         });
                         self.next_tick += 1;
                     }
@@ -282,6 +349,19 @@ fn draw_neurons(tissue: &Tissue, alive: &[bool], rng: &mut Xoshiro256PlusPlus) -
         }
     }
     neurons
+}
+
+/// The neurons of the settings' day.
+fn neurons_of_day(settings: &Settings, alive: &[bool], rng: &mut Xoshiro256PlusPlus) -> Vec<Neuron> {
+    let mut neurons = draw_neurons(&settings.tissue, alive, rng);
+    let mut of_days = generator(settings.seed, Purpose::Days);
+    days::pass(&mut neurons, settings.day, &settings.tissue, waveform::N_SHAPES, &mut of_days);
+    neurons
+}
+
+/// The first frame that isn't before `at_us`.
+fn first_frame_from(at_us: u64, microhertz: u64) -> u64 {
+    (u128::from(at_us) * u128::from(microhertz)).div_ceil(1_000_000_000_000) as u64
 }
 
 /// The frame in which a time of `at_us` falls.

@@ -118,7 +118,7 @@ pub(super) const REFRACTORY_MIN_US: u64 = 2_000;
 /// too, by which the fastest units of `m1-reaching` have a third of a Poisson process's variance left.
 const REFRACTORY_SLOWEST_US: f64 = 9_000.0;
 /// No neuron at rest is refractory for more than this part of the time.
-const REFRACTORY_SHARE_MAX: f64 = 0.4;
+pub(super) const REFRACTORY_SHARE_MAX: f64 = 0.4;
 /// Standard deviation of the logarithm of the trough, and the range that it is held to around its median.
 pub(super) const SNR_SPREAD: f64 = 0.45;
 pub(super) const SNR_MIN: f64 = 3.0;
