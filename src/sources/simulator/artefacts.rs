@@ -174,7 +174,7 @@ mod tests {
     fn artefacts_come_as_often_as_asked_and_say_when() {
         for kind in [ArtefactKind::Motion, ArtefactKind::Stimulation] {
             let heard = heard(kind, 20);
-            assert_eq!(heard, super::tests::heard(kind, 64)[..], "{kind:?} in other blocks");
+            assert_eq!(heard, tests::heard(kind, 64)[..], "{kind:?} in other blocks");
             let mut told = Artefacts::new(kind, 6.0, 1_000.0, 2, 5).expect("there are some");
             let (mut n, mut frames) = (0, 0);
             while told.current().until_us < 600_000_000 {

@@ -48,7 +48,7 @@ fn drift(neuron: &mut Neuron, rng: &mut Xoshiro256PlusPlus) {
 const REPLACED_A_DAY: f64 = 0.026;
 /// Standard deviations of a day's steps: radians, and of logarithms.
 const TURN_RAD: f64 = 0.08;
-const RATE_STEP: f64 = 0.06;
+const RATE_STEP: f64 = 0.03;
 const MODULATION_STEP: f64 = 0.06;
 const TROUGH_STEP: f64 = 0.03;
 /// A year.

@@ -57,7 +57,7 @@ impl Neuron {
     ) -> Self {
         let rate_hz = weibull(tissue.rate_hz, rng).clamp(RATE_AT_REST_MIN_HZ, RATE_AT_REST_MAX_HZ);
         let relative_hz = rate_hz / (1.0 + rate_hz / RATE_OF_FULL_DEPTH_HZ).sqrt();
-        let refractory_us = rng.random_range(REFRACTORY_MIN_US as f64..REFRACTORY_SLOWEST_US);
+        let refractory_us = rng.random_range(REFRACTORY_US);
         let snr =
             log_normal(tissue.snr, SNR_SPREAD, rng).clamp(SNR_MIN.min(tissue.snr), SNR_MAX.max(tissue.snr));
         let mut shared: [f64; N_SHARED] = std::array::from_fn(|_| normal(rng));
@@ -101,7 +101,7 @@ pub(super) fn normal(rng: &mut Xoshiro256PlusPlus) -> f64 {
 }
 
 /// Shape of Weibull's distribution of rates at rest; a fit to `m1-reaching` says 0.84.
-const RATE_SHAPE: f64 = 0.85;
+const RATE_SHAPE: f64 = 0.8;
 pub(super) const RATE_AT_REST_MIN_HZ: f64 = 0.2;
 pub(super) const RATE_AT_REST_MAX_HZ: f64 = 110.0;
 /// Neurons much slower than this have the full relative modulations; of faster ones they fall as 1 / √rate.
@@ -112,11 +112,11 @@ const MODULATION_SPREAD: f64 = 0.6;
 const COMMON_SIGN: f64 = 1.2;
 /// Standard deviation of the logarithm of [`Neuron::own`].
 const OWN_SPREAD: f64 = 0.8;
-/// Two spikes of a neuron are at least this far apart.
+/// Two spikes of any neuron are at least this far apart.
 pub(super) const REFRACTORY_MIN_US: u64 = 2_000;
-/// Of slow neurons it is uniform up to this. No absolute refractory period is that long: it stands for the relative one
+/// Of slow neurons the refractory period is uniform in this. No absolute one is that long: it stands for the relative one
 /// too, by which the fastest units of `m1-reaching` have a third of a Poisson process's variance left.
-const REFRACTORY_SLOWEST_US: f64 = 9_000.0;
+const REFRACTORY_US: std::ops::Range<f64> = 3_500.0..10_500.0;
 /// No neuron at rest is refractory for more than this part of the time.
 pub(super) const REFRACTORY_SHARE_MAX: f64 = 0.4;
 /// Standard deviation of the logarithm of the trough, and the range that it is held to around its median.

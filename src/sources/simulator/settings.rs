@@ -64,7 +64,7 @@ pub struct Tissue {
     pub stim_per_min: f64,
     /// Height of a pulse, µV, likewise.
     pub stim_uv: f64,
-    /// Median rate of a neuron at rest, spikes a second (Weibull's distribution of shape 0.85: the mean is 1.67 times
+    /// Median rate of a neuron at rest, spikes a second (Weibull's distribution of shape 0.8: the mean is 1.79 times
     /// that).
     pub rate_hz: f64,
     /// Median modulation depth (log-normal): how much of its rate at rest a slow neuron gains at full speed in its
@@ -103,8 +103,8 @@ impl Default for Tissue {
             motion_uv: 500.0,
             stim_per_min: 0.0,
             stim_uv: 3_000.0,
-            rate_hz: 12.0,
-            modulation: 0.7,
+            rate_hz: 11.5,
+            modulation: 0.72,
             speed_modulation: 0.9,
             shared: 1.35,
             own: 0.5,
