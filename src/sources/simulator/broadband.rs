@@ -34,7 +34,9 @@ pub(super) struct Broadband {
     keys: Xoshiro256PlusPlus,
     rails: Rails,
     hz: f64,
+    /// What a lost electrode gets back: the white noise of all, and each channel's coupling.
     white: f32,
+    couplings: Vec<f32>,
     /// Channels that hear nothing now, dead or lost.
     silent: Vec<bool>,
     /// How far amplitudes swing, and the times of each neuron's two swings; none if they don't.
@@ -57,8 +59,6 @@ struct Run {
     white: [f32; LANES],
     /// Counts per microvolt of what the group shares; 0 likewise.
     coupling: [f32; LANES],
-    /// The same for when a lost electrode comes back.
-    coupling_kept: [f32; LANES],
 }
 
 /// Spikes, with room for as many as there can be; a clone has that room too.
@@ -107,21 +107,16 @@ impl Broadband {
         let counts_per_uv = 1.0 / settings.profile.uv_per_count.value;
         let white = settings.tissue.noise_uv as f32 * counts_per_uv;
         let electrodes_per_group = settings.profile.electrodes_per_group.value as usize;
-        let runs = (0..n_channels.div_ceil(LANES))
+        let runs: Vec<Run> = (0..n_channels.div_ceil(LANES))
             .map(|r| {
                 let lives = |l: usize| alive.get(r * LANES + l).copied().unwrap_or(false);
                 let spread = 1.0 - COUPLING_SPREAD..1.0 + COUPLING_SPREAD;
                 let state = start(&mut rng);
-                let coupling = std::array::from_fn(|l| {
+                let coupling: [f32; LANES] = std::array::from_fn(|l| {
                     let gain = rng.random_range(spread.clone());
                     if lives(l) { gain * counts_per_uv } else { 0.0 }
                 });
-                Run {
-                    state,
-                    white: std::array::from_fn(|l| if lives(l) { white } else { 0.0 }),
-                    coupling,
-                    coupling_kept: coupling,
-                }
+                Run { state, white: std::array::from_fn(|l| if lives(l) { white } else { 0.0 }), coupling }
             })
             .collect();
         let n_groups = n_channels.div_ceil(electrodes_per_group);
@@ -146,6 +141,7 @@ impl Broadband {
             level: Level::widest(),
             n_channels,
             electrodes_per_group,
+            couplings: runs.iter().flat_map(|run| run.coupling).collect(),
             runs,
             fields: Fields::new(settings, n_groups, &mut rng),
             voices: neurons.iter().map(voice).collect(),
@@ -183,7 +179,7 @@ impl Broadband {
         let run = &mut self.runs[channel / LANES];
         let l = channel % LANES;
         (run.white[l], run.coupling[l]) =
-            if is_lost { (0.0, 0.0) } else { (self.white, run.coupling_kept[l]) };
+            if is_lost { (0.0, 0.0) } else { (self.white, self.couplings[channel]) };
         self.silent[channel] = is_lost;
     }
 

@@ -22,6 +22,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 #[derive(Clone, Debug)]
 pub(super) struct Population {
     level: Level,
+    firing: Vec<Firing>,
     chunks: Vec<Chunk>,
     moods: Vec<Mood>,
     shared: Shared,
@@ -32,7 +33,15 @@ pub(super) struct Population {
     keys: Xoshiro256PlusPlus,
 }
 
-/// Neurons side by side, with rates times their gains. Lanes past the last neuron have rate 0 and never fire.
+/// All that a millisecond needs of neurons side by side: few bytes, so that those of many stay in cache.
+#[derive(Clone, Debug)]
+struct Firing {
+    /// Of a spike in a millisecond, times 2²⁴.
+    chance: [f32; LANES],
+    state: [u32; LANES],
+}
+
+/// What makes their chances, with rates times their gains. Lanes past the last neuron have rate 0 and never fire.
 #[derive(Clone, Debug)]
 struct Chunk {
     rate: [f32; LANES],
@@ -42,7 +51,6 @@ struct Chunk {
     rate_max: [f32; LANES],
     dead_s: [f32; LANES],
     delay_ms: [u8; LANES],
-    state: [u32; LANES],
 }
 
 /// The same neurons at gain 1, and what makes the gain.
@@ -70,8 +78,9 @@ impl Population {
         let mut chunks: Vec<Chunk> =
             neurons.chunks(LANES).map(|members| Chunk::new(members, lag_max_ms)).collect();
         let mut moods: Vec<Mood> = neurons.chunks(LANES).map(Mood::new).collect();
-        for (chunk, mood) in chunks.iter_mut().zip(&mut moods) {
-            chunk.state = start(&mut rng);
+        let mut firing = Vec::with_capacity(chunks.len());
+        for mood in &mut moods {
+            firing.push(Firing { chance: [0.0; LANES], state: start(&mut rng) });
             mood.state = start(&mut rng);
             mood.own = start(&mut rng).map(noise);
         }
@@ -81,8 +90,12 @@ impl Population {
         for (chunk, mood) in chunks.iter_mut().zip(&mut moods) {
             refresh(level, mood, own_wander, &shared.now, 0, chunk);
         }
+        for (firing, chunk) in firing.iter_mut().zip(&chunks) {
+            set_chance(level, chunk, &Intended::new(), firing);
+        }
         Population {
             level,
+            firing,
             chunks,
             moods,
             shared,
@@ -100,18 +113,24 @@ impl Population {
         if tick.is_multiple_of(STEP_MS) {
             self.shared.step();
         }
-        let first = (tick % STEP_MS) as usize;
-        let turn = self.chunks.iter_mut().zip(&mut self.moods).skip(first).step_by(STEP_MS as usize);
+        // Some chunks each millisecond, so that all cost the same.
+        let place = |every_ms: u64| ((tick % every_ms) as usize, every_ms as usize);
+        let (first, every) = place(STEP_MS);
+        let turn = self.chunks.iter_mut().zip(&mut self.moods).skip(first).step_by(every);
         turn.for_each(|(chunk, mood)| {
             refresh(self.level, mood, self.own_wander, &self.shared.now, key, chunk)
         });
-        for (c, chunk) in self.chunks.iter_mut().enumerate() {
+        let (first, every) = place(RATE_MS);
+        let turn = self.firing.iter_mut().zip(&self.chunks).skip(first).step_by(every);
+        turn.for_each(|(firing, chunk)| set_chance(self.level, chunk, intended, firing));
+        for (c, firing) in self.firing.iter_mut().enumerate() {
             let mut candidates = Candidates::default();
-            draw(self.level, chunk, intended, key, &mut candidates);
-            let Candidates { drawn, chance, hits } = candidates;
+            draw(self.level, firing, key, &mut candidates);
+            let Candidates { drawn, hits } = candidates;
             if hits == 0 {
                 continue;
             }
+            let chance = &firing.chance;
             for l in 0..LANES {
                 if drawn[l] >= chance[l] {
                     continue;
@@ -146,7 +165,6 @@ impl Chunk {
             rate_max: of(members, |n| RATE_MAX_HZ.min(REFRACTORY_SHARE_MAX / refractory_s(n))),
             dead_s: of(members, |n| refractory_s(n) - TICK_US as f64 * 0.5e-6),
             delay_ms: std::array::from_fn(|l| members.get(l).map_or(0, |n| (lag_max_ms - n.lag_ms) as u8)),
-            state: [0; LANES],
         }
     }
 }
@@ -169,37 +187,43 @@ impl Mood {
 }
 
 dispatch! {
-    fn draw(chunk: &mut Chunk, intended: &Intended, key: u32, candidates: &mut Candidates) = draw_lanes;
+    fn draw(firing: &mut Firing, key: u32, candidates: &mut Candidates) = draw_lanes;
+    fn set_chance(chunk: &Chunk, intended: &Intended, firing: &mut Firing) = set_chance_lanes;
     fn refresh(mood: &mut Mood, own: (f32, f32), shared: &[f32; N_SHARED], key: u32, chunk: &mut Chunk) = refresh_lanes;
 }
 
-/// A uniform draw and the chance of a spike for each lane, both times 2²⁴, and how many lanes are hits.
+/// A uniform draw for each lane, times 2²⁴, and how many lanes are below their chances.
 #[derive(Default)]
 struct Candidates {
     drawn: [f32; LANES],
-    chance: [f32; LANES],
     hits: i32,
 }
 
 #[inline(always)]
-fn draw_lanes(chunk: &mut Chunk, intended: &Intended, key: u32, candidates: &mut Candidates) {
+fn draw_lanes(firing: &mut Firing, key: u32, candidates: &mut Candidates) {
+    let Candidates { drawn, hits } = candidates;
+    let mut any = 0;
+    for l in 0..LANES {
+        drawn[l] = (step(&mut firing.state[l], key) >> 8) as i32 as f32;
+        any += i32::from(drawn[l] < firing.chance[l]);
+    }
+    *hits = any;
+}
+
+#[inline(always)]
+fn set_chance_lanes(chunk: &Chunk, intended: &Intended, firing: &mut Firing) {
     let mut velocity = [[0.0; LANES]; 2];
     for (l, &delay_ms) in chunk.delay_ms.iter().enumerate() {
         [velocity[0][l], velocity[1][l]] = intended.before(delay_ms);
     }
-    let Candidates { drawn, chance, hits } = candidates;
-    let mut any = 0;
     for l in 0..LANES {
         let [x, y] = [velocity[0][l], velocity[1][l]];
         let speed = (x * x + y * y).sqrt();
         let rate = chunk.rate[l] + chunk.gain_x[l] * x + chunk.gain_y[l] * y + chunk.gain_speed[l] * speed;
         let rate = if rate > 0.0 { rate } else { 0.0 };
         let rate = if rate < chunk.rate_max[l] { rate } else { chunk.rate_max[l] };
-        chance[l] = rate * CHANCE_PER_HZ / (1.0 - rate * chunk.dead_s[l]);
-        drawn[l] = (step(&mut chunk.state[l], key) >> 8) as i32 as f32;
-        any += i32::from(drawn[l] < chance[l]);
+        firing.chance[l] = rate * CHANCE_PER_HZ / (1.0 - rate * chunk.dead_s[l]);
     }
-    *hits = any;
 }
 
 #[inline(always)]
@@ -224,7 +248,9 @@ fn refresh_lanes(
     }
 }
 
-/// Intents and rates hold for a millisecond.
+/// Rates follow what is intended in steps of this many ms, each chunk in a millisecond of its own.
+const RATE_MS: u64 = 4;
+/// Intents hold for a millisecond.
 pub(super) const TICK_US: u64 = 1_000;
 /// At most one spike a tick, which is what [`Population::tick`] can give.
 const _: () = assert!(REFRACTORY_MIN_US >= TICK_US);

@@ -88,7 +88,7 @@ pub struct Tissue {
     pub speed_full: f64,
 }
 
-/// Chosen so that linear decoders find about as much as they do in recorded cortex; see the module.
+/// Fitted to recorded motor cortex; see the module for what is matched.
 impl Default for Tissue {
     fn default() -> Self {
         Tissue {
