@@ -11,6 +11,7 @@
 extern crate std;
 
 pub mod codec;
+pub mod gatt;
 pub mod packet;
 mod record;
 pub mod session;

@@ -28,7 +28,7 @@ Examples:
   efference demo --seed 7 --out seven.png
   efference demo --fast --json
 
-Everything here is SYNTHETIC: no brain made these signals. The user follows a cursor for some seconds, a decoder
+Everything here is SYNTHETIC: no brain made these signals. The user follows a cursor for a minute, a decoder
 is fitted to that, and then the user moves the cursor with it: it sees the cursor and intends a velocity towards
 the target, neurons fire to it, the pipeline filters, detects, bins and decodes, and the cursor moves.")]
 pub(crate) struct DemoArgs {

@@ -4,6 +4,7 @@
 //! gives settings or an error that names the key, never a panic.
 
 use super::field::{FIELD_NUMBERS, is_of_fields};
+use super::losses::Loss;
 use super::settings::{NUMBERS, Settings};
 use super::task::Task;
 use crate::block::StreamKind;
@@ -15,9 +16,9 @@ impl Settings {
     ///
     /// PROFILE is a name ([`Profile::names`]) or the path of a file of your own, without commas, that ends in `.toml`.
     /// RATE is in Hz. The keys are `kind` (`broadband`, `counts` or `crossings`), `task` (`random`, `center-out` or
-    /// `rest`), `seed`, `electrodes`, `seconds`, `width_ms`, and the fields of [`Tissue`](super::Tissue) by name;
-    /// for devices that hear field potentials those of [`Potential`](super::Potential), and of `Tissue` those that
-    /// speak of no neuron.
+    /// `rest`), `seed`, `day`, `lose` (see [`Loss::parse_all`]), `electrodes`, `seconds`, `width_ms`, and the fields of
+    /// [`Tissue`](super::Tissue) by name; for devices that hear field potentials those of
+    /// [`Potential`](super::Potential), and of `Tissue` those that speak of no neuron.
     ///
     /// # Errors
     /// If the profile or a key is unknown, a key stands twice, or a value is not legal.
@@ -98,6 +99,7 @@ impl Settings {
                     Err(_) => return choice("a whole number, 0 to 18446744073709551615", &[]),
                 }
             }
+            "lose" => self.losses = Loss::parse_all(value, address)?,
             _ => {
                 let Some(n) = numbers().find(|n| n.key == key) else {
                     return Err(unknown_key(address, key, hears_fields));
@@ -109,11 +111,7 @@ impl Settings {
                         .legal(keys(hears_fields).join(", ")));
                 }
                 let value = number(address, key, value)?;
-                if n.whole && value.fract() != 0.0 {
-                    return Err(Error::usage(address, format!("a value of {value}"))
-                        .field(key)
-                        .legal(format!("a whole number, {} to {}", n.min, n.max)));
-                }
+                n.check(value, address)?;
                 (n.set)(self, value);
             }
         }
@@ -124,7 +122,7 @@ impl Settings {
 /// The keys that mean something for a device that hears fields, or for one that hears spikes.
 fn keys(hears_fields: bool) -> Vec<&'static str> {
     let numbers = NUMBERS.iter().filter(|n| n.in_address).map(|n| n.key);
-    let keys = ["kind", "task", "seed"].into_iter().chain(numbers);
+    let keys = ["kind", "task", "seed", "lose"].into_iter().chain(numbers);
     if !hears_fields {
         return keys.collect();
     }
@@ -163,11 +161,14 @@ mod tests {
     #[test]
     fn an_address_sets_what_it_names_and_nothing_else() {
         let parsed =
-            Settings::parse("sim:blackrock-utah@24000,kind=broadband,seconds=0.5,snr=9").expect("legal");
+            Settings::parse("sim:blackrock-utah@24000,kind=broadband,seconds=0.5,snr=9,day=3,lose=0.5@2..3")
+                .expect("legal");
         let mut expected = Settings::new(Profile::named("blackrock-utah").expect("shipped"));
         expected.sample_rate_hz = 24_000.0;
         expected.seconds = 0.5;
         expected.tissue.snr = 9.0;
+        expected.day = 3;
+        expected.losses = vec![Loss { fraction: 0.5, from_s: 2.0, until_s: Some(3.0) }];
         assert_eq!(parsed, expected);
     }
 
@@ -205,8 +206,11 @@ mod tests {
             ("neuralink-n1", "doesn't start with `sim:`"),
             ("sim:neuralink", "Try: `neuralink-n1`"),
             ("sim:neuralink-n1,electrode=3", "Try: `electrodes`"),
-            ("sim:neuralink-n1,electrodes=0", "field `electrodes`: a value of 0. Legal: 1 to 65536"),
-            ("sim:neuralink-n1,electrodes=65537", "Legal: 1 to 65536"),
+            (
+                "sim:neuralink-n1,electrodes=0",
+                "field `electrodes`: a value of 0. Legal: a whole number, 1 to 65536",
+            ),
+            ("sim:neuralink-n1,electrodes=65537", "1 to 65536"),
             ("sim:neuralink-n1,electrodes=1.5", "a whole number"),
             ("sim:neuralink-n1,electrodes=many", "`many` is not a number"),
             ("sim:neuralink-n1,seconds=0", "field `seconds`"),
@@ -224,6 +228,13 @@ mod tests {
             ("sim:neuralink-n1,seed=-1", "field `seed`"),
             ("sim:neuralink-n1,seed=1,seed=2", "twice"),
             ("sim:neuralink-n1,empty=0.7,double=0.7", "add to more than 1"),
+            ("sim:neuralink-n1,day=-1", "field `day`"),
+            ("sim:neuralink-n1,day=0.5", "a whole number, 0 to 365"),
+            ("sim:neuralink-n1,lose=0.2", "field `lose`"),
+            ("sim:neuralink-n1,lose=0.2@4..3", "an end after it"),
+            ("sim:neuralink-n1,loose=0.2@4", "Try: `lose`"),
+            ("sim:neuralink-n1,amplitude_drift=1", "Legal: 0 to 0.9"),
+            ("sim:neuralink-n1,motion_per_min=61", "Legal: 0 to 60"),
             ("sim:neuralink-n1,", "is not key=value"),
             ("sim:neuralink-n1,bits=4", "`bits` is unknown"),
         ] {

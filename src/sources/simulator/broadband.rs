@@ -2,12 +2,14 @@
 //!
 //! In: spikes (neuron and frame), in order. Out: 16-bit samples frame by frame, in counts, held within the
 //! rails of the profile's bits. Guarantees that a sample depends on the seed, the spikes, its channel and
-//! its frame alone, however blocks are cut; that dead electrodes give 0; that nothing is allocated.
+//! its frame alone, however blocks are cut; that dead and lost electrodes give 0; that nothing is allocated.
 //!
-//! sample = rails(round(white noise + coupling · (common noise + drift + mains of the group)) + waveforms)
+//! sample = rails(round(white noise + coupling · (common noise + drift + mains + artefacts of the group)) + waveforms)
 
+use super::artefacts::{ArtefactKind, Artefacts};
 use super::lanes::{LANES, noise, start, step};
-use super::neurons::{Neuron, REFRACTORY_US, TICK_US};
+use super::neurons::{Neuron, REFRACTORY_MIN_US};
+use super::population::TICK_US;
 use super::settings::Settings;
 use super::waveform::{WAVEFORM_US, shapes};
 use crate::block::{BLOCK_FRAMES_MAX, TILE_CHANNELS};
@@ -31,6 +33,22 @@ pub(super) struct Broadband {
     heard: Heard,
     keys: Xoshiro256PlusPlus,
     rails: Rails,
+    hz: f64,
+    /// What a lost electrode gets back: the white noise of all, and each channel's coupling.
+    white: f32,
+    couplings: Vec<f32>,
+    /// Channels that hear nothing now, dead or lost.
+    silent: Vec<bool>,
+    /// How far amplitudes swing, and the times of each neuron's two swings; none if they don't.
+    amplitude_drift: f64,
+    swings: Vec<[Swing; 2]>,
+}
+
+/// A sine over minutes.
+#[derive(Clone, Copy, Debug)]
+struct Swing {
+    cycles_per_second: f64,
+    phase: f64,
 }
 
 /// Neighbouring channels, one a lane. They are of one group.
@@ -59,6 +77,8 @@ impl Clone for Flying {
 struct Spike {
     frame: u64,
     neuron: u32,
+    /// What the slow drift of its amplitude makes of the trough.
+    amplitude: f32,
 }
 
 /// Where a neuron is heard: channel and trough in counts.
@@ -87,18 +107,16 @@ impl Broadband {
         let counts_per_uv = 1.0 / settings.profile.uv_per_count.value;
         let white = settings.tissue.noise_uv as f32 * counts_per_uv;
         let electrodes_per_group = settings.profile.electrodes_per_group.value as usize;
-        let runs = (0..n_channels.div_ceil(LANES))
+        let runs: Vec<Run> = (0..n_channels.div_ceil(LANES))
             .map(|r| {
                 let lives = |l: usize| alive.get(r * LANES + l).copied().unwrap_or(false);
                 let spread = 1.0 - COUPLING_SPREAD..1.0 + COUPLING_SPREAD;
-                Run {
-                    state: start(&mut rng),
-                    white: std::array::from_fn(|l| if lives(l) { white } else { 0.0 }),
-                    coupling: std::array::from_fn(|l| {
-                        let gain = rng.random_range(spread.clone());
-                        if lives(l) { gain * counts_per_uv } else { 0.0 }
-                    }),
-                }
+                let state = start(&mut rng);
+                let coupling: [f32; LANES] = std::array::from_fn(|l| {
+                    let gain = rng.random_range(spread.clone());
+                    if lives(l) { gain * counts_per_uv } else { 0.0 }
+                });
+                Run { state, white: std::array::from_fn(|l| if lives(l) { white } else { 0.0 }), coupling }
             })
             .collect();
         let n_groups = n_channels.div_ceil(electrodes_per_group);
@@ -117,26 +135,52 @@ impl Broadband {
         };
         let half = f32::from(2u16.pow(settings.profile.bits.value - 1));
         let block_us = (BLOCK_FRAMES_MAX as f64 * 1e6 / settings.sample_rate_hz).ceil() as u64;
-        let flying_max = neurons.len() * (2 + (WAVEFORM_US + block_us + TICK_US) / REFRACTORY_US) as usize;
+        let flying_max =
+            neurons.len() * (2 + (WAVEFORM_US + block_us + TICK_US) / REFRACTORY_MIN_US) as usize;
         Broadband {
             level: Level::widest(),
             n_channels,
             electrodes_per_group,
+            couplings: runs.iter().flat_map(|run| run.coupling).collect(),
             runs,
             fields: Fields::new(settings, n_groups, &mut rng),
             voices: neurons.iter().map(voice).collect(),
             shapes: shapes(settings.sample_rate_hz),
             flying: Flying(Vec::with_capacity(flying_max)),
             heard: Heard::new(n_channels, flying_max),
+            // After the rest, so that what doesn't drift draws the same.
+            swings: if settings.tissue.amplitude_drift > 0.0 {
+                neurons.iter().map(|_| [(); 2].map(|()| Swing::draw(&mut rng))).collect()
+            } else {
+                Vec::new()
+            },
             keys: rng,
             rails: Rails { low: -half, high: half - 1.0 },
+            hz: settings.sample_rate_hz,
+            white,
+            silent: alive.iter().map(|alive| !alive).collect(),
+            amplitude_drift: settings.tissue.amplitude_drift,
         }
     }
 
     /// A spike of `neuron` whose waveform begins at `frame`.
     pub(super) fn push(&mut self, neuron: usize, frame: u64) {
         debug_assert!(self.flying.0.len() < self.flying.0.capacity(), "the refractory period bounds spikes");
-        self.flying.0.push(Spike { frame, neuron: neuron as u32 });
+        let seconds = frame as f64 / self.hz;
+        let swing = self.swings.get(neuron).map_or(0.0, |swings| {
+            let sines = swings.map(|s| (TAU * (s.phase + s.cycles_per_second * seconds)).sin());
+            self.amplitude_drift * (sines[0] + sines[1]) / 2.0
+        });
+        self.flying.0.push(Spike { frame, neuron: neuron as u32, amplitude: (1.0 + swing) as f32 });
+    }
+
+    /// From the next frame on, `channel` is flat, or hears again what it heard before.
+    pub(super) fn set_lost(&mut self, channel: usize, is_lost: bool) {
+        let run = &mut self.runs[channel / LANES];
+        let l = channel % LANES;
+        (run.white[l], run.coupling[l]) =
+            if is_lost { (0.0, 0.0) } else { (self.white, self.couplings[channel]) };
+        self.silent[channel] = is_lost;
     }
 
     /// Fills `out` with `n_frames` frames from `first`; every spike of these frames was pushed.
@@ -145,7 +189,7 @@ impl Broadband {
         let keys = &mut keys[..n_frames];
         keys.fill_with(|| self.keys.next_u32());
         self.fields.advance(self.level, first, keys);
-        self.heard.sort(&self.flying.0, &self.voices, first + n_frames as u64);
+        self.heard.sort(&self.flying.0, &self.voices, &self.silent, first + n_frames as u64);
         let body = Body {
             runs: &mut self.runs,
             fields: &self.fields,
@@ -190,12 +234,16 @@ impl Heard {
     }
 
     /// Lists the spikes that began before frame `end`, on each tile in the order they came.
-    fn sort(&mut self, flying: &[Spike], voices: &[Voice], end: u64) {
+    fn sort(&mut self, flying: &[Spike], voices: &[Voice], silent: &[bool], end: u64) {
         self.first.fill(NONE);
         let mut free = self.entries.iter_mut().enumerate();
         for (spike, flies) in flying.iter().enumerate().rev().filter(|(_, flies)| flies.frame < end) {
             let voice = &voices[flies.neuron as usize];
             for &(channel, trough) in voice.heard[..voice.n_heard].iter().rev() {
+                if silent[channel] {
+                    continue;
+                }
+                let trough = trough * flies.amplitude;
                 let Some((number, entry)) = free.next() else { return };
                 let first = &mut self.first[channel / TILE_CHANNELS];
                 let lane = (channel % TILE_CHANNELS) as u32;
@@ -310,6 +358,8 @@ struct Fields {
     drift_gain: f32,
     mains_uv: f64,
     mains_cycles_per_frame: f64,
+    hz: f64,
+    artefacts: [Option<Artefacts>; 2],
 }
 
 #[derive(Clone, Debug)]
@@ -341,6 +391,8 @@ impl Fields {
             drift_gain: (settings.tissue.drift_uv / deviation) as f32,
             mains_uv: settings.tissue.mains_uv,
             mains_cycles_per_frame: settings.tissue.mains_hz / settings.sample_rate_hz,
+            hz: settings.sample_rate_hz,
+            artefacts: artefacts(settings, n_groups),
         }
     }
 
@@ -357,6 +409,13 @@ impl Fields {
         }
         for run in &mut self.runs {
             advance_fields(level, run, self.common_uv, self.drift_pole, self.drift_gain, &mains, keys);
+        }
+        for artefacts in self.artefacts.iter_mut().flatten() {
+            artefacts.advance(first, keys.len(), self.hz, |frame, uv, gains| {
+                for (group, gain) in gains.iter().enumerate() {
+                    self.runs[group / LANES].traces[group % LANES][frame] += gain * uv;
+                }
+            });
         }
     }
 }
@@ -381,6 +440,24 @@ fn advance_run(
     }
 }
 
+/// Motion and stimulation, where there is any.
+pub(super) fn artefacts(settings: &Settings, n_groups: usize) -> [Option<Artefacts>; 2] {
+    let (tissue, seed) = (&settings.tissue, settings.seed_of_day());
+    let of = |kind, per_minute, uv| Artefacts::new(kind, per_minute, uv, n_groups, seed);
+    [
+        of(ArtefactKind::Motion, tissue.motion_per_min, tissue.motion_uv),
+        of(ArtefactKind::Stimulation, tissue.stim_per_min, tissue.stim_uv),
+    ]
+}
+
+impl Swing {
+    fn draw(rng: &mut Xoshiro256PlusPlus) -> Self {
+        Swing { cycles_per_second: 1.0 / rng.random_range(SWING_S), phase: rng.random() }
+    }
+}
+
+/// How long a swing of the amplitude takes, s.
+const SWING_S: std::ops::Range<f64> = 120.0..1_200.0;
 /// Electrodes that hear a neuron at most: its own and the two beside it.
 const HEARD_MAX: usize = 3;
 /// No entry.

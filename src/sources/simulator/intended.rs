@@ -34,8 +34,8 @@ impl Intended {
 }
 
 /// Longest delay that can be asked for, ms.
-pub(super) const LAG_MAX_MS: u8 = 120;
-const RING: usize = 128;
+pub(super) const LAG_MAX_MS: u8 = 250;
+const RING: usize = 256;
 const _: () = assert!((LAG_MAX_MS as usize) < RING && RING.is_power_of_two());
 /// Faster intended velocities are held to this many full speeds.
 const SPEED_MAX: f64 = 2.0;
@@ -51,7 +51,7 @@ mod tests {
             intended.push([f64::from(ms) / 300.0, 0.0]);
         }
         assert_eq!(intended.before(0), [(299.0f64 / 300.0) as f32, 0.0]);
-        assert_eq!(intended.before(LAG_MAX_MS), [(179.0f64 / 300.0) as f32, 0.0]);
+        assert_eq!(intended.before(LAG_MAX_MS), [(49.0f64 / 300.0) as f32, 0.0]);
         intended.push([f64::NAN, 1.0]);
         assert_eq!(intended.before(0), [0.0, 0.0]);
         intended.push([30.0, 40.0]);

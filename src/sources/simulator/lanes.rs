@@ -59,8 +59,18 @@ pub(super) enum Purpose {
     Noise = 3,
     /// The subject's reaches.
     Task = 4,
+    /// What neurons share besides the intended velocity.
+    Shared = 5,
+    /// How neurons change from day to day.
+    Days = 6,
+    /// Which electrodes are lost.
+    Losses = 7,
+    /// When motion artefacts come, and what they are like.
+    Motion = 8,
+    /// The same of stimulation.
+    Stimulation = 9,
     /// Field potentials.
-    Field = 5,
+    Field = 10,
 }
 
 /// Mean of the sum of four uniform bytes.

@@ -31,12 +31,8 @@ pub fn open(address: &str) -> Result<Recording, Error> {
 pub(super) fn record(address: &str, settings: &Settings) -> Result<Recording, Error> {
     let body = Body::new(settings)?;
     let n_frames = settings.n_frames();
-    let n_ms = (n_frames as f64 * 1e3 / settings.frames_hz()).ceil() as usize;
-    let lead_ms = settings.tissue.lag_max_ms as usize;
-    let path = Path::new(settings.task, n_ms + lead_ms, settings.seed);
-    // What the hand does a lead later is what the subject intends now.
-    let intended =
-        path.velocity[lead_ms..].iter().map(|v| v.map(|v| v / settings.tissue.speed_full)).collect();
+    let (path, intended) = script(settings);
+    let n_ms = intended.len();
     let about = about(address, settings, &body, n_frames);
     let truth = Truth::Kinematics(Kinematics {
         axes: vec!["x".into(), "y".into()],
@@ -46,6 +42,17 @@ pub(super) fn record(address: &str, settings: &Settings) -> Result<Recording, Er
         unit: "m".into(),
     });
     Ok(Recording { about, truth, source: Box::new(Script { body, intended, n_frames }) })
+}
+
+/// The hand's path, and what the subject intends each millisecond of the recording as a fraction of full speed: what
+/// the hand does a lead later.
+pub(super) fn script(settings: &Settings) -> (Path, Vec<[f64; 2]>) {
+    let n_ms = (settings.n_frames() as f64 * 1e3 / settings.frames_hz()).ceil() as usize;
+    let lead_ms = settings.tissue.lag_max_ms as usize;
+    let path = Path::new(settings.task, n_ms + lead_ms, settings.seed_of_day());
+    let fraction = |v: &[f64; 2]| v.map(|v| v / settings.tissue.speed_full);
+    let intended = path.velocity[lead_ms..].iter().map(fraction).collect();
+    (path, intended)
 }
 
 /// A body that follows a script and ends.
@@ -70,7 +77,8 @@ impl SampleSource for Script {
             return Ok(ReadOutcome::End);
         }
         let intended = &self.intended;
-        self.body.read(block, left, |ms| intended.get(ms as usize).copied().unwrap_or_default())?;
+        let intended = |ms: u64| intended.get(ms as usize).copied().unwrap_or_default();
+        self.body.read(block, left, intended, |_, _| ())?;
         Ok(ReadOutcome::Block)
     }
 }
@@ -96,6 +104,12 @@ fn about(address: &str, settings: &Settings, body: &Body, n_frames: u64) -> Abou
         format!("Synthetic: simulated from seed {}; no brain made these signals.", settings.seed),
         format!("{made_of}, of which {n_dead} are dead; task {}.", settings.task.name()),
     ];
+    if settings.day > 0 {
+        notes.push(format!("Day {}: the neurons of day 0, drifted or replaced.", settings.day));
+    }
+    if !body.lost_plan.is_empty() {
+        notes.push(format!("{} times an electrode is lost on schedule.", body.lost_plan.len()));
+    }
     if !unsourced.is_empty() {
         notes.push(format!(
             "Figures of profile {} that nobody publishes: {}.",

@@ -4,6 +4,7 @@
 //! [`Settings::check`] let through can be built.
 
 use super::field::{self, Potential};
+use super::losses::Loss;
 use super::task::Task;
 use crate::block::{BLOCK_FRAMES_MAX, CHANNELS_MAX, EVENTS_MAX, StreamKind};
 use crate::device::{Profile, Signal};
@@ -28,6 +29,11 @@ pub struct Settings {
     pub seconds: f64,
     /// Every random draw comes from it.
     pub seed: u64,
+    /// Days since the first: the same electrodes hear neurons that drifted or are others, and what is random within
+    /// a day differs. A random walk, so that day 5 is like day 4 and less like day 0.
+    pub day: u32,
+    /// Electrodes that are lost during the stream, and may come back.
+    pub losses: Vec<Loss>,
     /// What the subject of a recording does.
     pub task: Task,
     /// Neurons and noise.
@@ -51,11 +57,28 @@ pub struct Tissue {
     pub mains_hz: f64,
     /// Median trough of a neuron's waveform, in standard deviations of the white noise (log-normal).
     pub snr: f64,
-    /// Median rate of a neuron at rest, spikes a second (log-normal).
+    /// Part of its median by which a neuron's trough swings up and down over minutes, each with its own times.
+    pub amplitude_drift: f64,
+    /// Motion artefacts a minute, on all electrodes of broadband.
+    pub motion_per_min: f64,
+    /// Their height, µV; groups of electrodes hear 0.3 to 1 of it.
+    pub motion_uv: f64,
+    /// Trains of stimulation a minute, likewise.
+    pub stim_per_min: f64,
+    /// Height of a pulse, µV, likewise.
+    pub stim_uv: f64,
+    /// Median rate of a neuron at rest, spikes a second (Weibull's distribution of shape 0.8: the mean is 1.79 times
+    /// that).
     pub rate_hz: f64,
-    /// Mean modulation depth: how much of its rate at rest a neuron gains at full speed in its preferred
-    /// direction.
+    /// Median modulation depth (log-normal): how much of its rate at rest a slow neuron gains at full speed in its
+    /// preferred direction; of faster ones it is smaller, see [`Neuron`](super::Neuron).
     pub modulation: f64,
+    /// Standard deviation of what full speed in any direction adds, likewise.
+    pub speed_modulation: f64,
+    /// Standard deviation of what neurons share besides the intended velocity, likewise.
+    pub shared: f64,
+    /// Median standard deviation of what moves each neuron alone over half a minute, likewise (log-normal).
+    pub own: f64,
     /// Longest lead of a neuron over the movement, ms.
     pub lag_max_ms: u32,
     /// Fraction of electrodes that are dead: flat, without neurons.
@@ -68,7 +91,7 @@ pub struct Tissue {
     pub speed_full: f64,
 }
 
-/// Chosen so that linear decoders find about as much as they do in recorded cortex; see the module.
+/// Fitted to recorded motor cortex; see the module for what is matched.
 impl Default for Tissue {
     fn default() -> Self {
         Tissue {
@@ -78,9 +101,17 @@ impl Default for Tissue {
             mains_uv: 5.0,
             mains_hz: 50.0,
             snr: 8.0,
-            rate_hz: 6.0,
-            modulation: 0.48,
-            lag_max_ms: 100,
+            amplitude_drift: 0.0,
+            motion_per_min: 0.0,
+            motion_uv: 500.0,
+            stim_per_min: 0.0,
+            stim_uv: 3_000.0,
+            rate_hz: 11.5,
+            modulation: 0.72,
+            speed_modulation: 0.9,
+            shared: 1.35,
+            own: 0.5,
+            lag_max_ms: 150,
             dead: 0.03,
             empty: 0.25,
             double: 0.2,
@@ -105,6 +136,8 @@ impl Settings {
             block_frames: None,
             seconds: 60.0,
             seed: 1,
+            day: 0,
+            losses: Vec::new(),
             task: Task::Random,
             tissue,
             potential: Potential::default(),
@@ -117,15 +150,10 @@ impl Settings {
     /// If a field is outside its range, or fields contradict each other.
     pub fn check(&self, place: &str) -> Result<(), Error> {
         for n in NUMBERS.iter().chain(&field::FIELD_NUMBERS) {
-            let value = (n.get)(self);
             // A field is slower than a spike.
             let hears_fields = self.profile.signal == Signal::FieldPotential;
             let min = if hears_fields && n.key == RATE_KEY { field::SAMPLE_RATE_MIN_HZ } else { n.min };
-            if !(min..=n.max).contains(&value) {
-                return Err(Error::usage(place, format!("a value of {value}"))
-                    .field(n.key)
-                    .legal(format!("{min} to {}", n.max)));
-            }
+            n.check_from(min, (n.get)(self), place)?;
         }
         if let Some(frames) = self.block_frames
             && !(1..=BLOCK_FRAMES_MAX).contains(&frames)
@@ -150,6 +178,7 @@ impl Settings {
                     self.electrodes
                 )));
         }
+        Loss::check_all(&self.losses, place)?;
         if self.tissue.empty + self.tissue.double > 1.0 {
             return Err(Error::usage(place, "empty and double add to more than 1")
                 .field("empty")
@@ -161,6 +190,12 @@ impl Settings {
                 .legal("at least the width of one frame"));
         }
         field::check(self, place)
+    }
+
+    /// The seed of all that is random within a day; on day 0 it is the seed itself.
+    pub(super) fn seed_of_day(&self) -> u64 {
+        // An odd constant (of Weyl's sequence in wyrand), so that no two days of a seed have one in common.
+        self.seed.wrapping_add(u64::from(self.day).wrapping_mul(0xa076_1d64_78bd_642f))
     }
 
     /// Frames a second of the stream: of broadband, or of counts and crossings.
@@ -187,6 +222,24 @@ pub(super) struct Number {
     pub(super) in_address: bool,
     pub(super) get: fn(&Settings) -> f64,
     pub(super) set: fn(&mut Settings, f64),
+}
+
+impl Number {
+    /// Checks a value before it is set: as a whole number, one below 0 would become 0.
+    pub(super) fn check(&self, value: f64, place: &str) -> Result<(), Error> {
+        self.check_from(self.min, value, place)
+    }
+
+    /// The same, where another value is the least.
+    fn check_from(&self, min: f64, value: f64, place: &str) -> Result<(), Error> {
+        let whole = if self.whole { "a whole number, " } else { "" };
+        if (min..=self.max).contains(&value) && !(self.whole && value.fract() != 0.0) {
+            return Ok(());
+        }
+        Err(Error::usage(place, format!("a value of {value}"))
+            .field(self.key)
+            .legal(format!("{whole}{min} to {}", self.max)))
+    }
 }
 
 macro_rules! number {
@@ -228,18 +281,27 @@ const SAMPLE_RATE_MIN_HZ: f64 = 5_000.0;
 const SAMPLE_RATE_MAX_HZ: f64 = 100_000.0;
 
 /// Every field that is a number.
-pub(super) const NUMBERS: [Number; 18] = [
+pub(super) const NUMBERS: [Number; 27] = [
     number!("electrodes", 1.0, CHANNELS_MAX as f64, electrodes as usize),
     number!("seconds", 1e-3, SECONDS_MAX, seconds),
     number!("width_ms", 1.0, 1e3, width_ms as u32),
+    number!("day", 0.0, super::days::DAY_MAX as f64, day as u32),
     number!("noise_uv", 0.0, 1e3, tissue.noise_uv),
     number!("common_uv", 0.0, 1e3, tissue.common_uv),
     number!("drift_uv", 0.0, 1e4, tissue.drift_uv),
     number!("mains_uv", 0.0, 1e4, tissue.mains_uv),
     number!("mains_hz", 45.0, 65.0, tissue.mains_hz),
     number!("snr", 0.1, 100.0, tissue.snr),
+    number!("amplitude_drift", 0.0, 0.9, tissue.amplitude_drift),
+    number!("motion_per_min", 0.0, 60.0, tissue.motion_per_min),
+    number!("motion_uv", 0.0, 1e5, tissue.motion_uv),
+    number!("stim_per_min", 0.0, 60.0, tissue.stim_per_min),
+    number!("stim_uv", 0.0, 1e5, tissue.stim_uv),
     number!("rate_hz", 0.1, 100.0, tissue.rate_hz),
     number!("modulation", 0.0, 10.0, tissue.modulation),
+    number!("speed_modulation", 0.0, 10.0, tissue.speed_modulation),
+    number!("shared", 0.0, 10.0, tissue.shared),
+    number!("own", 0.0, 10.0, tissue.own),
     number!("lag_max_ms", 0.0, super::intended::LAG_MAX_MS as f64, tissue.lag_max_ms as u32),
     number!("dead", 0.0, 1.0, tissue.dead),
     number!("empty", 0.0, 1.0, tissue.empty),

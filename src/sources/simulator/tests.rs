@@ -7,18 +7,20 @@ use crate::recording::Truth;
 use proptest::prelude::*;
 
 /// Settings for `n` electrodes of the profile with 10 bits and groups of 16.
-fn settings(n: usize) -> Settings {
+pub(super) fn settings(n: usize) -> Settings {
     let mut settings = Settings::new(Profile::named("neuralink-n1").expect("shipped"));
     settings.electrodes = n;
     settings
 }
 
 /// A tissue of spikes alone: no noise to speak of, one neuron on every electrode.
-fn only_spikes(n: usize) -> Settings {
+pub(super) fn only_spikes(n: usize) -> Settings {
     let mut settings = settings(n);
     settings.tissue = Tissue {
         noise_uv: 1.0,
         snr: 100.0,
+        // So slow that waveforms of neighbours seldom fall on each other.
+        rate_hz: 6.0,
         common_uv: 0.0,
         drift_uv: 0.0,
         mains_uv: 0.0,
@@ -31,14 +33,14 @@ fn only_spikes(n: usize) -> Settings {
 }
 
 /// `n_frames` frames one after another; the intended velocity turns, so that it matters when it was set.
-fn samples(settings: &Settings, n_frames: usize) -> Vec<i32> {
+pub(super) fn samples(settings: &Settings, n_frames: usize) -> Vec<i32> {
     let mut body = Body::new(settings).expect("legal");
     let mut block = Simulator { body: body.clone(), held: [0.0; 2] }.new_block();
     let mut all = Vec::new();
     while (body.next_frame as usize) < n_frames {
         let left = n_frames as u64 - body.next_frame;
-        body.read(&mut block, left, |ms| [(ms as f64 / 50.0).cos(), (ms as f64 / 50.0).sin()])
-            .expect("own block");
+        let turns = |ms: u64| [(ms as f64 / 50.0).cos(), (ms as f64 / 50.0).sin()];
+        body.read(&mut block, left, turns, |_, _| ()).expect("own block");
         let n = block.header.n_frames as usize * settings.electrodes;
         match &block.payload {
             Payload::Int16(values) => all.extend(values[..n].iter().map(|&v| i32::from(v))),
@@ -59,7 +61,7 @@ fn samples(settings: &Settings, n_frames: usize) -> Vec<i32> {
     all
 }
 
-fn column(all: &[i32], n_channels: usize, channel: usize) -> Vec<f64> {
+pub(super) fn column(all: &[i32], n_channels: usize, channel: usize) -> Vec<f64> {
     all.iter().skip(channel).step_by(n_channels).map(|&v| f64::from(v)).collect()
 }
 
@@ -84,6 +86,13 @@ proptest! {
         let mut settings = settings(n);
         settings.seed = seed;
         settings.kind = kind;
+        // Every other seed with all that changes over time.
+        if seed % 2 == 0 {
+            settings.day = 3;
+            settings.losses = Loss::parse_all("0.5@0.01..0.02+0.3@0.015", "test").expect("legal");
+            (settings.tissue.amplitude_drift, settings.tissue.motion_per_min) = (0.5, 60.0);
+            settings.tissue.stim_per_min = 60.0;
+        }
         settings.block_frames = Some(a);
         let first = samples(&settings, 700);
         settings.block_frames = Some(b);
@@ -291,7 +300,7 @@ fn movement_follows_the_intended_velocity_after_the_longest_lag() {
     let mut simulator = Simulator::new(&settings).expect("legal");
     let mut block = simulator.new_block();
     simulator.intend([0.1, -0.2]);
-    for _ in 0..100 {
+    for _ in 0..settings.tissue.lag_max_ms {
         simulator.read(&mut block).expect("own block");
         assert_eq!(simulator.movement(), [0.0, 0.0]);
     }
@@ -328,6 +337,9 @@ fn reading_takes_no_memory() {
         let mut settings = settings(100);
         settings.kind = kind;
         settings.tissue.rate_hz = 60.0;
+        settings.losses = Loss::parse_all("0.5@0.1..0.5", "test").expect("legal");
+        (settings.tissue.amplitude_drift, settings.tissue.motion_per_min) = (0.5, 60.0);
+        settings.tissue.stim_per_min = 60.0;
         let mut simulator = Simulator::new(&settings).expect("legal");
         let mut block = simulator.new_block();
         let taken = allocation_counter::measure(|| {

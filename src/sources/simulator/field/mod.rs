@@ -2,10 +2,10 @@
 //!
 //! In: one intended velocity a millisecond. Out: 16-bit samples frame by frame, in counts. Guarantees that a sample
 //! depends on the seed, the intended velocities before it, its channel and its frame alone, however blocks are cut;
-//! that dead electrodes give 0; that nothing is allocated. Leaves out spikes, rhythms other than beta, and waves that
+//! that dead and lost electrodes give 0; that nothing is allocated. Leaves out spikes, rhythms other than beta, and waves that
 //! travel.
 //!
-//! sample = rails(round((background + beta + high gamma) of the place + own white noise + mains))
+//! sample = rails(round((background + beta + high gamma) of the place + own white noise + mains + artefacts))
 //!
 //! - **Background**: density ∝ 1 / ((f² + f₁²) (f² + f₀²)), f₀ = 70 Hz: exponent 2 below the knee at f₀ and 4 above it,
 //!   as Miller et al. (2009, PLoS Comput Biol 5:e1000609) find on human cortex (4.0 ± 0.1 from 80 to 500 Hz; of
@@ -31,6 +31,8 @@ pub use settings::Potential;
 pub(super) use settings::{FIELD_NUMBERS, SAMPLE_RATE_MIN_HZ, check, default_noise_uv, is_of_fields};
 pub use tuning::Site;
 
+use super::artefacts::Artefacts;
+use super::broadband::artefacts;
 use super::intended::Intended;
 use super::lanes::{noise, step};
 use super::settings::Settings;
@@ -60,6 +62,8 @@ pub(super) struct FieldPotential {
     /// Milliseconds by which high gamma follows the intended velocity.
     gamma_delay_ms: u8,
     lag_max_ms: u8,
+    artefacts: [Option<Artefacts>; 2],
+    rate_hz: f64,
     mains_uv: f64,
     mains_cycles_per_frame: f64,
     low: f32,
@@ -74,10 +78,12 @@ struct Electrode {
     state: u32,
     /// Standard deviation of its own white noise, counts; 0 if it is dead.
     white: f32,
-    /// Counts per µV of the mains; 0 likewise.
+    /// Counts per µV of mains and artefacts; 0 likewise.
     mains: f32,
     /// Counts per µV of the field; 0 likewise.
     field: f32,
+    /// Nothing is heard of it until it comes back.
+    lost: bool,
 }
 
 impl FieldPotential {
@@ -112,6 +118,7 @@ impl FieldPotential {
                     white: settings.tissue.noise_uv as f32 * live,
                     mains: coupling * live,
                     field: live,
+                    lost: false,
                 }
             })
             .collect();
@@ -129,6 +136,8 @@ impl FieldPotential {
             fine_uv: vec![0.0; fine.n_nodes()],
             gamma_delay_ms: lag_max_ms / 2,
             lag_max_ms,
+            artefacts: artefacts(settings, 1),
+            rate_hz,
             mains_uv: settings.tissue.mains_uv,
             mains_cycles_per_frame: settings.tissue.mains_hz / rate_hz,
             low: -half,
@@ -149,6 +158,11 @@ impl FieldPotential {
         &self.sites
     }
 
+    /// Loses an electrode, or has it back.
+    pub(super) fn set_lost(&mut self, electrode: usize, lost: bool) {
+        self.electrodes[electrode].lost = lost;
+    }
+
     /// Lives through a millisecond whose velocity is the newest of `intended`.
     pub(super) fn tick(&mut self, intended: &Intended) {
         self.movement.tick(speed(intended.before(0)).max(speed(intended.before(self.lag_max_ms))));
@@ -163,12 +177,16 @@ impl FieldPotential {
         let key = self.advance();
         // From the frame's number and not from the frame before, so that no phase error grows.
         let cycles = (frame as f64 * self.mains_cycles_per_frame).fract();
-        let mains = (self.mains_uv * (TAU * cycles).sin()) as f32;
+        let mut common = (self.mains_uv * (TAU * cycles).sin()) as f32;
+        for artefacts in self.artefacts.iter_mut().flatten() {
+            artefacts.advance(frame, 1, self.rate_hz, |_, uv, gains| common += uv * gains[0]);
+        }
         for (electrode, sample) in self.electrodes.iter_mut().zip(out) {
             let white = noise(step(&mut electrode.state, key)) * electrode.white;
             let field = electrode.coarse.hear(&self.coarse_uv) + electrode.fine.hear(&self.fine_uv);
-            let value = white + mains * electrode.mains + field * electrode.field;
-            *sample = value.clamp(self.low, self.high).round_ties_even() as i16;
+            let value = white + common * electrode.mains + field * electrode.field;
+            let heard = if electrode.lost { 0.0 } else { value.clamp(self.low, self.high) };
+            *sample = heard.round_ties_even() as i16;
         }
     }
 

@@ -96,7 +96,7 @@ pub(in super::super) fn default_noise_uv() -> f64 {
 pub(in super::super) const SAMPLE_RATE_MIN_HZ: f64 = 400.0;
 
 /// Keys that mean the same for spikes and for fields.
-const SHARED: [&str; 12] = [
+const SHARED: [&str; 17] = [
     "kind",
     "task",
     "seed",
@@ -109,4 +109,9 @@ const SHARED: [&str; 12] = [
     "dead",
     "speed_full",
     "sample_rate_hz",
+    "lose",
+    "motion_per_min",
+    "motion_uv",
+    "stim_per_min",
+    "stim_uv",
 ];
