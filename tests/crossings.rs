@@ -361,7 +361,7 @@ fn a_crossing_of_no_frame_of_the_block_is_not_passed_over() {
 #[test]
 fn crossings_of_50_000_electrodes_run_live() {
     use efference::live::{self, Setup};
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, AtomicU32};
     let address = "sim:paradromics-50k,kind=crossings,seconds=0.06";
     let recording = recording::open(address, None).expect("a legal address");
     let config = recording.settle(Config::default(), "test").expect("legal");
@@ -377,6 +377,8 @@ fn crossings_of_50_000_electrodes_run_live() {
         seconds: None,
         stop: &stop,
         freeze: &freeze,
+        panics: &AtomicU32::new(0),
+        resume: &AtomicBool::new(false),
         drill: None,
         around: |_, work| work(),
     };

@@ -10,7 +10,7 @@ use efference::recording;
 use efference::simd::Level;
 use efference::sources::ReadOutcome;
 use efference::{Error, SampleIndex, train};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 const SETTINGS: &str = "[front_end]\ncar_group = 64\nadapt_seconds = 2\nmask_faults = true\nartefact_uv = 2000\n\
@@ -71,6 +71,8 @@ impl Rig {
             seconds: None,
             stop: &AtomicBool::new(false),
             freeze: &AtomicBool::new(false),
+            panics: &AtomicU32::new(0),
+            resume: &AtomicBool::new(false),
             drill,
             around: counted,
         };
@@ -215,6 +217,8 @@ fn stop_ends_a_run_and_everything_is_accounted_for() {
         seconds: Some(0.25),
         stop: &stop,
         freeze: &AtomicBool::new(true),
+        panics: &AtomicU32::new(0),
+        resume: &AtomicBool::new(false),
         drill: None,
         around: |_, work| work(),
     };
@@ -231,6 +235,8 @@ fn stop_ends_a_run_and_everything_is_accounted_for() {
         seconds: None,
         stop: &stop,
         freeze: &AtomicBool::new(false),
+        panics: &AtomicU32::new(0),
+        resume: &AtomicBool::new(false),
         drill: None,
         around: |_, work| work(),
     };

@@ -15,7 +15,7 @@ use efference::sinks::PendingFile;
 use efference::sources::link::{LinkAddress, LinkSource};
 use efference::{Error, SampleIndex, SampleRate, train};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Run a stream in real time: filter, detect, bin and decode it, and report latency and losses.
@@ -28,7 +28,8 @@ Examples:
   efference run --source 'udp://127.0.0.1:47500?key=implant.key' --model my-n1 --seconds 60
 
 While it runs, a line `freeze` on standard input keeps noise and thresholds as they are, `follow` lets them follow
-the stream again, `stop` ends the run, as Ctrl-C does.
+the stream again, `stop` ends the run, as Ctrl-C does. `panic` stops everything that moves at once; `resume` lets it go on
+half a second later, after a panic as after a disconnect.
 
 A recording plays at its own speed. Without a model there are bins but no intents; thresholds then come from the
 noise of the stream's first seconds.")]
@@ -95,6 +96,8 @@ enum Wait {
 
 static STOP: AtomicBool = AtomicBool::new(false);
 static FREEZE: AtomicBool = AtomicBool::new(false);
+static PANICS: AtomicU32 = AtomicU32::new(0);
+static RESUME: AtomicBool = AtomicBool::new(false);
 static IS_RUNNING: AtomicBool = AtomicBool::new(false);
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -170,6 +173,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
         seconds: args.seconds,
         stop: &STOP,
         freeze: &FREEZE,
+        panics: &PANICS,
+        resume: &RESUME,
         drill: args.drill,
         around: counted,
     };
@@ -277,8 +282,15 @@ fn listen() {
                 "freeze" => FREEZE.store(true, Ordering::Relaxed),
                 "follow" => FREEZE.store(false, Ordering::Relaxed),
                 "stop" => STOP.store(true, Ordering::Relaxed),
+                "panic" => {
+                    RESUME.store(false, Ordering::Relaxed);
+                    PANICS.fetch_add(1, Ordering::Relaxed);
+                }
+                "resume" => RESUME.store(true, Ordering::Relaxed),
                 "" => {}
-                other => eprintln!("note: `{other}` is no command; there are freeze, follow, stop"),
+                other => {
+                    eprintln!("note: `{other}` is no command; there are freeze, follow, panic, resume, stop");
+                }
             }
         }
     };

@@ -103,6 +103,10 @@ pub(crate) fn train(
         }
     };
     spinner.finish_and_clear();
+    let mut config = config.clone();
+    if config.safety.speed_max == 0.0 {
+        config.safety.speed_max = train::plausible_speed(&data);
+    }
     let about = ModelAbout {
         format: efference::model::FORMAT,
         synthetic: info.synthetic,
@@ -116,7 +120,7 @@ pub(crate) fn train(
         },
         choices: fitted.choices,
         stream: StreamAbout::of(&info),
-        config: config.clone(),
+        config,
         held_out,
     };
     let model = Model { about, calibration, decoder: fitted.decoder };

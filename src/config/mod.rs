@@ -5,14 +5,18 @@
 //! exists is legal but for what depends on a stream's rate, which [`Config::check_for`] looks at.
 
 mod bins;
+mod cursor;
 mod decoder;
 mod front_end;
 mod live;
+mod safety;
 
 pub use bins::{BinsConfig, Features};
+pub use cursor::CursorConfig;
 pub use decoder::{DecoderConfig, DecoderKind, NormaliserKind, RidgeShape};
 pub use front_end::{FrontEndConfig, Reference};
 pub use live::{LiveConfig, RING_BLOCKS_MAX, SHARDS_MAX};
+pub use safety::SafetyConfig;
 
 use crate::binning::BinSchedule;
 use crate::block::{StreamInfo, StreamKind};
@@ -31,10 +35,16 @@ pub struct Config {
     pub bins: BinsConfig,
     /// Features to intents.
     pub decoder: DecoderConfig,
+    /// Decoded velocity to the cursor's.
+    #[serde(skip_serializing_if = "CursorConfig::is_default")]
+    pub cursor: CursorConfig,
+    /// What never reaches a sink.
+    #[serde(skip_serializing_if = "SafetyConfig::is_default")]
+    pub safety: SafetyConfig,
 }
 
 impl Config {
-    /// Reads the tables `[front_end]`, `[bins]` and `[decoder]`; what isn't given has its default.
+    /// Reads the tables `[front_end]`, `[bins]`, `[decoder]`, `[cursor]` and `[safety]`; what isn't given has its default.
     /// `place` names the text in errors.
     ///
     /// # Errors
@@ -126,6 +136,38 @@ impl Config {
                 in_range(place, key, value, 0.0, high)?;
             }
         }
+        self.check_outlet(place)
+    }
+
+    /// What comes after the decoder.
+    fn check_outlet(&self, place: &str) -> Result<(), Error> {
+        let cursor = &self.cursor;
+        if cursor.curve != 1.0 && cursor.curve_speed == 0.0 {
+            return Err(Error::usage(place, "a curve of speed that leaves no speed as it is")
+                .field("cursor.curve_speed")
+                .legal("above 0 where cursor.curve isn't 1"));
+        }
+        let safety = &self.safety;
+        for (key, value, low, high) in [
+            ("cursor.gain", cursor.gain, 0.0, 100.0),
+            ("cursor.smoothing_ms", cursor.smoothing_ms, 0.0, 10_000.0),
+            ("cursor.curve", cursor.curve, 0.1, 4.0),
+            ("cursor.curve_speed", cursor.curve_speed, 0.0, 1e9),
+            ("cursor.speed_cap", cursor.speed_cap, 0.0, 1e9),
+            ("cursor.bias_seconds", cursor.bias_seconds, 0.0, 1e5),
+            ("cursor.bias_speed", cursor.bias_speed, 0.0, 1e9),
+            ("cursor.magnet_per_s", cursor.magnet_per_s, 0.0, 100.0),
+            ("cursor.magnet_radius", cursor.magnet_radius, 0.0, 1e9),
+            ("safety.stale_ms", safety.stale_ms, 1.0, 10_000.0),
+            ("safety.speed_max", safety.speed_max, 0.0, 1e12),
+            ("safety.click_confidence", safety.click_confidence, 0.5, 1.0),
+            ("safety.release_confidence", safety.release_confidence, 0.0, safety.click_confidence),
+            ("safety.disconnect_ms", safety.disconnect_ms, safety.stale_ms, 1e6),
+            ("safety.resume_hold_ms", safety.resume_hold_ms, 0.0, 60_000.0),
+            ("safety.still_share", safety.still_share, 0.0, 1.0),
+        ] {
+            in_range(place, key, value, low, high)?;
+        }
         Ok(())
     }
 
@@ -184,6 +226,8 @@ fn legal_keys() -> Vec<String> {
     let full = Config {
         front_end: FrontEndConfig { reference: Reference::Lrr, lrr_ridge: 1.0, ..Default::default() },
         decoder: DecoderConfig { normaliser: Some(NormaliserKind::Zscore), ..Default::default() },
+        cursor: CursorConfig { gain: 2.0, ..Default::default() },
+        safety: SafetyConfig { speed_max: 1.0, ..Default::default() },
         ..Default::default()
     };
     let table = toml::Table::try_from(full).expect("settings are a table");
@@ -266,6 +310,25 @@ mod tests {
             config.front_end.detector = detector;
             let text = toml::to_string(&config).expect("settings can be written");
             assert_eq!(Config::parse(&text, "test").expect("legal"), config);
+        }
+    }
+
+    #[test]
+    fn cursor_and_safety_are_read_held_to_their_ranges_and_left_out_where_unasked() {
+        let config = Config::parse("[cursor]\ngain = 1.5\n[safety]\nspeed_max = 2.0", "test").expect("legal");
+        assert_eq!((config.cursor.gain, config.safety.speed_max), (1.5, 2.0));
+        let text = toml::to_string(&config).expect("settings can be written");
+        assert_eq!(Config::parse(&text, "test").expect("legal"), config);
+        let text = toml::to_string(&Config::default()).expect("settings can be written");
+        assert!(!text.contains("safety") && !text.contains("cursor"), "{text}");
+        for (bad, key) in [
+            ("[cursor]\ncurve = 1.5", "cursor.curve_speed"),
+            ("[safety]\nstale_ms = 0", "safety.stale_ms"),
+            ("[safety]\ndisconnect_ms = 50", "safety.disconnect_ms"),
+            ("[safety]\nrelease_confidence = 0.95", "safety.release_confidence"),
+        ] {
+            let error = Config::parse(bad, "test").expect_err(bad);
+            assert!(error.to_string().contains(key), "{error}");
         }
     }
 

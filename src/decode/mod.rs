@@ -51,7 +51,7 @@ impl Decoder {
         if bin.starts_segment {
             self.reset();
         }
-        let intent = |action| Intent { bin: bin.index, at: bin.end, lost_frames: bin.lost_frames, action };
+        let intent = |action| Intent::new(bin.index, bin.end, bin.lost_frames, action);
         if let Some(sparse) = &mut self.sparse {
             sparse.push(bin, &self.normaliser);
             return intent(self.linear.advance(|inputs| sparse.take(inputs)));

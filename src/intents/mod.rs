@@ -1,6 +1,15 @@
 //! Intents: decoded meaning, before any device acts on it.
 //!
-//! In: what a decoder computed for one bin. Out: a plain value that sinks write, draw or act on.
+//! In: what a decoder computed for one bin. Out: a plain value that sinks write, draw or act on. On its way there it goes
+//! through [`Dynamics`], which makes a cursor of it, and last through [`Safety`].
+
+mod dwell;
+mod dynamics;
+mod safety;
+
+pub use dwell::{Dwell, DwellSettings};
+pub use dynamics::Dynamics;
+pub use safety::{Allowed, Hold, Safety, Wanted};
 
 use crate::time::SampleIndex;
 use serde::Serialize;
@@ -19,6 +28,10 @@ pub struct Intent {
     pub lost_frames: u32,
     /// What is meant.
     pub action: Action,
+    /// The button is down.
+    pub button: bool,
+    /// Why [`Safety`] holds everything still, where it does; the action is to rest then.
+    pub hold: Option<Hold>,
 }
 
 /// What is meant.
@@ -59,9 +72,18 @@ pub struct IntentLine<'a> {
     class: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     probability: Option<f32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    button: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<Hold>,
 }
 
 impl Intent {
+    /// What a decoder says of a bin, before anything was done about it.
+    pub fn new(bin: u64, at: SampleIndex, lost_frames: u32, action: Action) -> Self {
+        Intent { bin, at, lost_frames, action, button: false, hold: None }
+    }
+
     /// As a line of JSON, which says what it was decoded from and whether that is synthetic; `seconds` is the
     /// time of [`Intent::at`], `classes` are the model's names.
     pub fn line<'a>(
@@ -82,6 +104,8 @@ impl Intent {
             position: None,
             class: None,
             probability: None,
+            button: self.button,
+            hold: self.hold,
         };
         match &self.action {
             Action::Move { n_axes, velocity, position } => {
@@ -105,9 +129,12 @@ mod tests {
     fn a_line_has_only_what_is_meant() {
         let velocity = [0.5, -1.0, 9.0];
         let action = Action::Move { n_axes: 2, velocity, position: None };
-        let intent = Intent { bin: 3, at: SampleIndex(80), lost_frames: 0, action };
+        let mut intent = Intent::new(3, SampleIndex(80), 0, action);
         let text = serde_json::to_string(&intent.line("a", true, 4.0, &[])).expect("plain values");
         let wanted = r#"{"recording":"a","synthetic":true,"bin":3,"sample":80,"seconds":4.0,"lost_frames":0,"velocity":[0.5,-1.0]}"#;
         assert_eq!(text, wanted);
+        (intent.button, intent.hold) = (true, Some(Hold::Stale));
+        let text = serde_json::to_string(&intent.line("a", true, 4.0, &[])).expect("plain values");
+        assert!(text.ends_with(r#""button":true,"hold":"stale"}"#), "{text}");
     }
 }

@@ -10,6 +10,7 @@ use crate::config::Features;
 use crate::intents::Intent;
 use crate::pipeline::{Event, GAP_BINS_MAX, Joint, Stage};
 use crate::rings::{Reader, Waited, Writer};
+use std::sync::atomic::Ordering;
 
 /// A shard's part of a bin, on its way to the decoder.
 #[derive(Clone, Debug)]
@@ -45,13 +46,15 @@ pub(crate) struct DecoderThread {
     joint: Joint,
     deliveries: Option<Writer<Slot>>,
     drill: Pending,
+    /// Panics that the joint has heard of.
+    panics: u32,
     /// One a shard.
     ahead: Vec<Ahead>,
     pub(crate) bins: u64,
     pub(crate) intents: u64,
     /// Bins that a part was missing from.
     pub(crate) incomplete_bins: u64,
-    /// Intents that came too late or of which nothing was known: the cursor held.
+    /// Intents that came too late, of which nothing was known, or that safety held: the cursor held.
     pub(crate) held_intents: u64,
     /// Of those, how many were late.
     pub(crate) late_intents: u64,
@@ -72,6 +75,7 @@ impl DecoderThread {
             joint,
             deliveries: Some(deliveries),
             drill: Pending::of(plan.drill, DrillStage::Decoder),
+            panics: 0,
             ahead: parts.into_iter().map(|part| Ahead { is_waiting: false, part }).collect(),
             bins: 0,
             intents: 0,
@@ -155,6 +159,7 @@ impl DecoderThread {
     fn finish(&mut self, arrived_at: HostTime, due_at: HostTime, plan: &Plan<'_>) {
         let began = plan.clock.now();
         self.drill.hold(&plan.clock, began);
+        self.heed(plan);
         let (mut decoded, mut is_known, mut intent): (_, _, Option<Intent>) = (began, true, None);
         self.joint.finish(|event| match event {
             Event::Bin(bin) => is_known = bin.received_frames > 0,
@@ -172,17 +177,35 @@ impl DecoderThread {
         self.through.record(latency_ns, decoded);
         self.intents += 1;
         let is_late = decoded.since(due_at) > plan.hold_ns;
-        let holds = !is_known || is_late;
+        let holds = !is_known || is_late || intent.hold.is_some();
         self.held_intents += u64::from(holds);
         self.late_intents += u64::from(is_late);
         if let Some(deliveries) = &mut self.deliveries {
             let mut slot = deliveries.claim();
             slot.delivery = if holds { Delivery::Hold(intent) } else { Delivery::Act(intent) };
             slot.due_at = due_at;
+            slot.panics = self.panics;
             slot.publish();
         }
         // The intent is out; now there is time.
         self.joint.prepare();
+    }
+}
+
+impl DecoderThread {
+    /// What someone has said about stopping since the last bin.
+    fn heed(&mut self, plan: &Plan<'_>) {
+        let panics = plan.panics.load(Ordering::Relaxed);
+        if panics != self.panics {
+            self.panics = panics;
+            self.joint.panic();
+        }
+        let is_held = plan.resume.load(Ordering::Relaxed);
+        if is_held && self.joint.stopped().is_none() {
+            // Held long enough, or for nothing: the next one wants a hold of its own.
+            plan.resume.store(false, Ordering::Relaxed);
+        }
+        self.joint.hold_to_resume(is_held);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::intents::{Action, Intent};
 use crate::rings::{Reader, WaitStrategy, Waited};
 use crate::time::SampleIndex;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What a sink is told of one bin.
@@ -15,9 +16,9 @@ use std::time::Duration;
 pub enum Delivery {
     /// Fresh: act on it.
     Act(Intent),
-    /// It came too late, or nothing of its bin was received: hold still.
+    /// It came too late, nothing of its bin was received, or safety holds: hold still, with every button up.
     Hold(Intent),
-    /// Nothing came for a while, or nothing will: hold still until something does.
+    /// Nothing came for a while, nothing will, or someone panics: hold still, with every button up, until something does.
     Silence,
 }
 
@@ -27,13 +28,15 @@ pub(crate) struct Slot {
     pub(crate) delivery: Delivery,
     /// When the last frame of its bin was due.
     pub(crate) due_at: HostTime,
+    /// Panics that its decoder had heard of.
+    pub(crate) panics: u32,
 }
 
 impl Default for Delivery {
     /// What stands in a slot before the first intent.
     fn default() -> Self {
         let action = Action::Choose { class: 0, probability: 0.0 };
-        Delivery::Hold(Intent { bin: 0, at: SampleIndex(0), lost_frames: 0, action })
+        Delivery::Hold(Intent::new(0, SampleIndex(0), 0, action))
     }
 }
 
@@ -46,6 +49,9 @@ pub trait Sink: Send {
     /// If nothing can be delivered any more; the run goes on without this sink, and the report says so.
     fn deliver(&mut self, delivery: &Delivery) -> Result<(), Error>;
 }
+
+/// A block of a millisecond.
+const PANIC_SEEN_WITHIN: Duration = Duration::from_millis(1);
 
 /// Hands intents to the sinks.
 pub(crate) struct SinkThread {
@@ -81,7 +87,10 @@ impl SinkThread {
     pub(crate) fn run(&mut self, plan: &Plan<'_>) {
         let Some(mut deliveries) = self.deliveries.take() else { return };
         // Sinks have time: whoever acts is slower than any wake-up.
-        let wait = WaitStrategy { spins: 0, yields: 0, park: Some(Duration::from_nanos(plan.hold_ns / 4)) };
+        // But none is slower than a panic, which is looked for between intents too.
+        let park = Duration::from_nanos(plan.hold_ns / 4).min(PANIC_SEEN_WITHIN);
+        let wait = WaitStrategy { spins: 0, yields: 0, park: Some(park) };
+        let mut panics = 0;
         let mut last = plan.clock.now();
         let mut is_silent = true;
         loop {
@@ -96,10 +105,18 @@ impl SinkThread {
                 self.hand(&Delivery::Silence);
             }
             self.drill.hold(&plan.clock, now);
+            if plan.panics.load(Ordering::Relaxed) != panics {
+                panics = plan.panics.load(Ordering::Relaxed);
+                self.hand(&Delivery::Silence);
+            }
             while let Some(slot) = deliveries.next() {
                 let began = plan.clock.now();
                 // What has grown old on the way is not acted on any more.
                 let delivery = match slot.delivery {
+                    // Nor is what was decoded before someone panicked.
+                    Delivery::Act(intent) if slot.panics != plan.panics.load(Ordering::Relaxed) => {
+                        Delivery::Hold(intent)
+                    }
                     Delivery::Act(intent) if began.since(slot.due_at) > plan.hold_ns => {
                         self.stale += 1;
                         Delivery::Hold(intent)

@@ -38,7 +38,7 @@ use crate::rings::{Reader, WaitStrategy, ring};
 use crate::simd::Level;
 use crate::sources::{Recut, SampleSource};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Everything that a run needs but its source and sinks.
@@ -59,6 +59,12 @@ pub struct Setup<'a> {
     pub stop: &'a AtomicBool,
     /// Set from anywhere, freezes the running noise (and with it the thresholds) as it is; cleared, it goes on.
     pub freeze: &'a AtomicBool,
+    /// How often someone has panicked. Added to from anywhere, it stops all sinks at once: they hear
+    /// [`Delivery::Silence`], and then nothing but holds.
+    pub panics: &'a AtomicU32,
+    /// Set from anywhere, someone holds the way to resume after a panic or a disconnect; cleared by the run when that was
+    /// long enough, or by whoever lets go.
+    pub resume: &'a AtomicBool,
     /// A stage that is held up on purpose, to see what comes of it.
     pub drill: Option<Drill>,
     /// Called by every thread of the run with its name and its work, which it has to do: `|_, work| work()`. A test
@@ -216,6 +222,8 @@ pub(crate) struct Plan<'a> {
     seconds: Option<f64>,
     stop: &'a AtomicBool,
     freeze: &'a AtomicBool,
+    panics: &'a AtomicU32,
+    resume: &'a AtomicBool,
     drill: Option<Drill>,
     around: fn(&str, &mut dyn FnMut()),
     /// A thread has panicked: the others end, so that the panic is told.
@@ -253,6 +261,8 @@ impl<'a> Plan<'a> {
             seconds: setup.seconds,
             stop: setup.stop,
             freeze: setup.freeze,
+            panics: setup.panics,
+            resume: setup.resume,
             drill: setup.drill,
             around: setup.around,
             failed: AtomicBool::new(false),

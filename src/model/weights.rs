@@ -131,7 +131,8 @@ pub(super) fn from_bytes(about: ModelAbout, bytes: &[u8], place: &str) -> Result
 
 /// All that the weights were trained with, a line each: `key = value`.
 fn trained_with(about: &ModelAbout) -> String {
-    let Config { front_end, bins, decoder } = &about.config;
+    // What comes after the decoder is nobody's training: it may be changed by hand.
+    let Config { front_end, bins, decoder, cursor: _, safety: _ } = &about.config;
     let mut table = toml::Table::new();
     let mut add = |section: &str, settings: Result<toml::Table, toml::ser::Error>| {
         let settings = settings.expect("settings are a table").into_iter();

@@ -4,11 +4,13 @@
 //! intent. Guarantee: the bits that one pipeline of all channels gives, if every shard saw every block. The channels of
 //! a part that didn't come are unknown.
 
+use super::outlet::Outlet;
 use super::{Event, Shard, Stage, check_width};
 use crate::binning::{Bin, BinSchedule};
 use crate::config::{Config, Features};
 use crate::decode::Decoder;
 use crate::error::Error;
+use crate::intents::Hold;
 use std::ops::Range;
 
 /// Puts bins together and decodes them.
@@ -19,7 +21,7 @@ pub struct Joint {
     schedule: BinSchedule,
     /// Parts that the bin has.
     n_parts: usize,
-    decoder: Option<Decoder>,
+    outlet: Option<Outlet>,
 }
 
 impl Joint {
@@ -41,7 +43,8 @@ impl Joint {
         let bin = if is_sparse { Bin::of_crossings } else { Bin::new };
         let decoder = decoder.map(|decoder| if is_sparse { decoder.for_crossings() } else { decoder });
         let schedule = *shards.first().expect("a stream has channels").schedule();
-        Ok(Joint { channels, bin: bin(kinds, n_channels), schedule, n_parts: 0, decoder })
+        let outlet = decoder.map(|decoder| Outlet::new(decoder, config, &schedule));
+        Ok(Joint { channels, bin: bin(kinds, n_channels), schedule, n_parts: 0, outlet })
     }
 
     /// Enters the part of shard `shard` into the bin that is put together.
@@ -88,16 +91,29 @@ impl Joint {
         self.bin.end = self.schedule.edge(index + 1);
         self.bin.starts_segment = false;
         (self.bin.received_frames, self.bin.lost_frames) = (0, frames as u32);
-        if let Some(decoder) = &mut self.decoder {
-            decoder.decode(&self.bin);
+        if let Some(outlet) = &mut self.outlet {
+            outlet.decode(&self.bin);
         }
     }
 
     /// Does what can be done for the next bin before it is there. Changes no result, but how soon it is there.
     pub fn prepare(&mut self) {
-        if let Some(decoder) = &mut self.decoder {
-            decoder.prepare();
-        }
+        self.outlet.iter_mut().for_each(Outlet::prepare);
+    }
+
+    /// Stops everything at once: every intent from now on holds still, until someone holds to resume.
+    pub fn panic(&mut self) {
+        self.outlet.iter_mut().for_each(Outlet::panic);
+    }
+
+    /// Someone holds the way to resume after a panic or a disconnect, or lets go of it.
+    pub fn hold_to_resume(&mut self, is_held: bool) {
+        self.outlet.iter_mut().for_each(|outlet| outlet.hold_to_resume(is_held));
+    }
+
+    /// What ends only when someone holds to resume, if anything does.
+    pub fn stopped(&self) -> Option<Hold> {
+        self.outlet.as_ref().and_then(Outlet::stopped)
     }
 
     /// Decodes what was put together; the next part begins a new bin.
@@ -114,8 +130,8 @@ impl Joint {
         }
         on(Event::Bin(&self.bin));
         on(Event::Done(Stage::Binning));
-        if let Some(decoder) = &mut self.decoder {
-            let intent = decoder.decode(&self.bin);
+        if let Some(outlet) = &mut self.outlet {
+            let intent = outlet.decode(&self.bin);
             on(Event::Intent(&intent));
             on(Event::Done(Stage::Decode));
         }

@@ -9,6 +9,7 @@
 mod calibration;
 mod front_end;
 mod joint;
+mod outlet;
 mod shard;
 mod watch;
 
@@ -23,9 +24,10 @@ use crate::config::Config;
 use crate::decode::Decoder;
 use crate::detect::Fault;
 use crate::error::Error;
-use crate::intents::Intent;
+use crate::intents::{AXES_MAX, Hold, Intent};
 use crate::simd::Level;
 use crate::time::SampleIndex;
+use outlet::Outlet;
 
 /// The stages whose work is told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,10 +100,10 @@ pub struct Ledger {
     pub restarts: u64,
 }
 
-/// The stages of one stream, with their state: one [`Shard`] of all channels, and the decoder.
+/// The stages of one stream, with their state: one [`Shard`] of all channels, the decoder, and what comes behind it.
 pub struct Pipeline {
     shard: Shard,
-    decoder: Option<Decoder>,
+    outlet: Option<Outlet>,
 }
 
 impl Pipeline {
@@ -140,7 +142,8 @@ impl Pipeline {
         }
         let is_sparse = info.kind == StreamKind::Crossings;
         let decoder = decoder.map(|decoder| if is_sparse { decoder.for_crossings() } else { decoder });
-        Ok(Pipeline { shard, decoder })
+        let outlet = decoder.map(|decoder| Outlet::new(decoder, config, shard.schedule()));
+        Ok(Pipeline { shard, outlet })
     }
 
     /// Tells every crossing as an event from now on; off when built.
@@ -167,26 +170,44 @@ impl Pipeline {
     /// # Panics
     /// If the block is of another width or kind than the stream, or has crossings of other frames than its own.
     pub fn process(&mut self, block: &Block, mut on: impl FnMut(Event<'_>)) {
-        let decoder = &mut self.decoder;
+        let outlet = &mut self.outlet;
         self.shard.process(block, |event| {
             let Event::Bin(bin) = event else { return on(event) };
             on(Event::Bin(bin));
             on(Event::Done(Stage::Binning));
-            if let Some(decoder) = decoder {
-                let intent = decoder.decode(bin);
+            if let Some(outlet) = outlet {
+                let intent = outlet.decode(bin);
                 on(Event::Intent(&intent));
                 on(Event::Done(Stage::Decode));
-                decoder.prepare();
+                outlet.prepare();
             }
         });
+    }
+
+    /// Stops everything at once: every intent from now on holds still, until someone holds to resume.
+    pub fn panic(&mut self) {
+        self.outlet.iter_mut().for_each(Outlet::panic);
+    }
+
+    /// Someone holds the way to resume after a panic or a disconnect, or lets go of it.
+    pub fn hold_to_resume(&mut self, is_held: bool) {
+        self.outlet.iter_mut().for_each(|outlet| outlet.hold_to_resume(is_held));
+    }
+
+    /// What ends only when someone holds to resume, if anything does.
+    pub fn stopped(&self) -> Option<Hold> {
+        self.outlet.as_ref().and_then(Outlet::stopped)
+    }
+
+    /// The way from the cursor to the nearest target that may pull (`[cursor] magnet_per_s`), in the model's unit.
+    pub fn attract(&mut self, way: Option<[f32; AXES_MAX]>) {
+        self.outlet.iter_mut().for_each(|outlet| outlet.attract(way));
     }
 
     /// Forgets everything: as if just built.
     pub fn reset(&mut self) {
         self.shard.reset();
-        if let Some(decoder) = &mut self.decoder {
-            decoder.reset();
-        }
+        self.outlet.iter_mut().for_each(Outlet::reset);
     }
 }
 

@@ -146,6 +146,16 @@ pub fn fit(data: &Dataset, config: &DecoderConfig) -> Result<Fitted, Error> {
     Ok(Fitted { decoder: Decoder::new(normaliser, linear), choices })
 }
 
+/// Faster than anyone intends who moved like this: three times the fastest bin of the rows, in the movement's unit a second,
+/// for [`crate::config::SafetyConfig::speed_max`]; 0, which is no limit, where nothing is known of movement.
+pub fn plausible_speed(data: &Dataset) -> f64 {
+    let Targets::Movement(movement) = &data.targets else { return 0.0 };
+    let speed = |row: usize| movement.velocity.row(row).iter().map(|v| v * v).sum::<f64>().sqrt();
+    let fastest =
+        data.fit_rows().into_iter().map(speed).filter(|speed| speed.is_finite()).fold(0.0, f64::max);
+    PLAUSIBLE_SHARE * fastest
+}
+
 /// Fits on all of `data.rows` but the last fifth and scores that fifth.
 ///
 /// # Errors
@@ -223,5 +233,7 @@ fn mean(a: &Weights, b: &Weights) -> Weights {
     }
 }
 
+/// Decoders overshoot; none that works does so by this much.
+const PLAUSIBLE_SHARE: f64 = 3.0;
 /// Fewer bins than this fit nothing.
 const ROWS_MIN: usize = 20;

@@ -36,7 +36,7 @@ impl Calibrated {
 /// # Errors
 /// Too few electrodes that hear anything.
 pub(super) fn calibrate(simulator: &mut Simulator, seed: u64) -> Result<Calibrated, Error> {
-    let config = config();
+    let mut config = config();
     let spinner = progress::spinner("measuring noise");
     let calibration = train::calibrate(simulator, &config, SampleIndex(0))?;
     spinner.finish_and_clear();
@@ -44,6 +44,7 @@ pub(super) fn calibrate(simulator: &mut Simulator, seed: u64) -> Result<Calibrat
     let spinner = progress::spinner("fitting the decoder");
     let Fitted { decoder, choices } = train::fit(&data, &config.decoder)?;
     spinner.finish_and_clear();
+    config.safety.speed_max = train::plausible_speed(&data);
     Ok(Calibrated { config, calibration, decoder, n_used: choices.n_features })
 }
 
@@ -64,6 +65,7 @@ fn config() -> Config {
             min_events: 8.0,
             ..DecoderConfig::default()
         },
+        ..Config::default()
     }
 }
 
