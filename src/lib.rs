@@ -44,6 +44,9 @@ pub mod decode;
 pub mod intents;
 pub mod sinks;
 
+pub mod calibration;
+pub mod tasks;
+
 pub mod pipeline;
 
 pub mod live;

@@ -7,8 +7,20 @@ use program::run;
 use std::path::{Path, PathBuf};
 
 /// From broadband to intents, the values that travel, and spectra: same in, same out, wherever and whenever.
-const PURE: [&str; 10] =
-    ["filter", "detect", "binning", "decode", "intents", "pipeline", "block", "time", "spectrum", "link"];
+const PURE: [&str; 12] = [
+    "filter",
+    "detect",
+    "binning",
+    "decode",
+    "intents",
+    "pipeline",
+    "block",
+    "time",
+    "spectrum",
+    "link",
+    "tasks",
+    "calibration",
+];
 /// Words by which code reaches a clock, a file, a socket, a thread, the terminal or a lock.
 const IMPURE: [&str; 17] = [
     "Instant",
