@@ -58,5 +58,7 @@ pub mod train;
 
 pub mod hybrid;
 
+pub mod closed_loop;
+
 pub use error::{Error, ErrorKind};
 pub use time::{ClockFit, ClockReading, DeviceTime, Fitted, HostTime, SampleIndex, SampleRate};

@@ -20,6 +20,7 @@ mod run;
 mod source;
 mod spectrum;
 mod table;
+mod task;
 mod train;
 mod unpack;
 
@@ -79,6 +80,7 @@ Start here:
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::DemoArgs),
+    Task(task::TaskArgs),
     Inspect(inspect::InspectArgs),
     Train(train::TrainArgs),
     Replay(replay::ReplayArgs),
@@ -98,6 +100,7 @@ impl Command {
     fn run(&self) -> Result<(), Error> {
         match self {
             Command::Demo(args) => demo::run(args),
+            Command::Task(args) => task::run(args),
             Command::Inspect(args) => inspect::run(args),
             Command::Train(args) => train::run(args),
             Command::Replay(args) => replay::run(args),

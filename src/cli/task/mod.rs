@@ -1,0 +1,255 @@
+//! `efference task`: a simulated user calibrates a decoder and does a task with it, in simulated time. Out: scores, and a
+//! picture. All of it is synthetic and says so.
+
+mod report;
+
+use crate::cli::plot::{self, CursorPicture};
+use crate::cli::train::SettingsArgs;
+use crate::cli::{progress, say, say_json};
+use efference::Error;
+use efference::block::StreamKind;
+use efference::calibration::Plan;
+use efference::closed_loop::{self, Doing, LoopSettings, Moment, Scores, Session, TaskKind};
+use efference::config::{BinsConfig, Config, DecoderConfig, DecoderKind, Features, RidgeShape};
+use efference::sinks::PendingFile;
+use efference::sources::simulator::Settings;
+use efference::tasks::user::UserSettings;
+use efference::tasks::{Attempt, SIDE_MAX, SIDE_MIN};
+use report::Report;
+use std::path::PathBuf;
+
+/// Let a simulated user calibrate and do a task, in simulated time, and see the scores.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  efference task webgrid
+  efference task webgrid sim:neuralink-n1,seed=7 --side 30 --seconds 60 --plot webgrid.png
+  efference task center-out sim:blackrock-utah --json
+  efference task pursuit --user my-user.toml --seeds 5
+
+Everything here is SYNTHETIC: no brain made these signals and nobody moved this cursor. The user follows a cursor, then
+moves it with less and less help, three minutes in all, and then does the task with the pipeline that runs live. A simulator
+that isn't told its `kind` gives counts in 20 ms bins, which are hundreds of times faster than broadband. The seed decides
+everything.")]
+pub(crate) struct TaskArgs {
+    /// Which task
+    #[arg(value_enum)]
+    task: Kind,
+    /// The implant and the tissue: a simulator's address
+    #[arg(value_name = "SIM", default_value = "sim:neuralink-n1")]
+    source: String,
+    /// Webgrid: cells a side
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    side: u32,
+    /// How long the task is done, simulated
+    #[arg(long, value_name = "S", default_value_t = 60.0)]
+    seconds: f64,
+    /// Do it with so many seeds, from the address's on, and give the median
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seeds: u64,
+    /// Settings in TOML: [front_end], [bins], [decoder], [cursor], [safety]
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+    /// What the user is like: a table [user] in TOML
+    #[arg(long, value_name = "FILE.toml")]
+    user: Option<PathBuf>,
+    /// How long the cursor must stay for a click, s
+    #[arg(long, value_name = "S", default_value_t = DWELL_SECONDS)]
+    dwell: f64,
+    /// Draw the session (.png or .svg)
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// Click on the lit cell of a grid
+    Webgrid,
+    /// Eight targets round the centre, each to be held
+    CenterOut,
+    /// Targets anywhere, each to be held
+    Pursuit,
+}
+
+pub(crate) fn run(args: &TaskArgs) -> Result<(), Error> {
+    if let Some(path) = &args.plot {
+        plot::check_path(path)?;
+    }
+    let settings = settings(args)?;
+    let picture = args.plot.as_deref().map(PendingFile::create).transpose()?;
+    let mut done: Vec<(u64, Session, Scores)> = Vec::new();
+    for number in 0..args.seeds {
+        let mut settings = settings.clone();
+        settings.simulator.seed = settings.simulator.seed.wrapping_add(number);
+        let bar = progress::bar("", 1000);
+        let session = closed_loop::run(&settings, |doing, share| {
+            bar.set_message(says(doing));
+            bar.set_position((share * 1000.0) as u64);
+        })?;
+        bar.finish_and_clear();
+        let scores = session.scores(settings.task);
+        done.push((settings.simulator.seed, session, scores));
+    }
+    let report = Report { args, settings: &settings, done: &done };
+    if let (Some(picture), Some((seed, session, scores))) = (picture, done.first()) {
+        plot::cursor(picture, &drawn(args, &settings, *seed, session, scores))?.finish()?;
+    }
+    match args.json {
+        true => say_json(&report.json()),
+        false => say(report.text()),
+    }
+}
+
+fn settings(args: &TaskArgs) -> Result<LoopSettings, Error> {
+    if !(SIDE_MIN..=SIDE_MAX).contains(&args.side) {
+        return Err(Error::usage("task", format!("a grid of {} cells a side", args.side))
+            .field("--side")
+            .legal(format!("{SIDE_MIN} to {SIDE_MAX}")));
+    }
+    for (field, value, low, high) in [
+        ("--seconds", args.seconds, 1.0, SECONDS_MAX),
+        ("--seeds", args.seeds as f64, 1.0, SEEDS_MAX),
+        ("--dwell", args.dwell, 0.02, 5.0),
+    ] {
+        if !(low..=high).contains(&value) {
+            return Err(Error::usage("task", format!("{value}"))
+                .field(field)
+                .legal(format!("{low} to {high}")));
+        }
+    }
+    let simulator = Settings::parse(&address(&args.source))?;
+    let user = match &args.user {
+        None => UserSettings::typical(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| Error::unreadable(path, &error))?;
+            UserSettings::parse(&text, &path.display().to_string())?
+        }
+    };
+    let config = match &args.config {
+        None => usual(simulator.kind),
+        Some(_) => SettingsArgs::of_file(args.config.clone()).config(None)?,
+    };
+    Ok(LoopSettings {
+        simulator,
+        config,
+        plan: Plan::default(),
+        user,
+        task: match args.task {
+            Kind::Webgrid => TaskKind::Webgrid { side: args.side },
+            Kind::CenterOut => TaskKind::CenterOut,
+            Kind::Pursuit => TaskKind::Pursuit,
+        },
+        seconds: args.seconds,
+        dwell_seconds: args.dwell,
+        dwell_share: DWELL_SHARE,
+    })
+}
+
+/// A simulator that nobody told what to give gives counts.
+fn address(given: &str) -> String {
+    match given.starts_with("sim:") && !given.contains("kind=") {
+        true => format!("{given},kind=counts,width_ms=20"),
+        false => given.to_string(),
+    }
+}
+
+/// What suits a closed loop.
+fn usual(kind: StreamKind) -> Config {
+    let mut config = Config {
+        bins: BinsConfig { width_ms: 20.0, features: Features::Counts },
+        decoder: DecoderConfig {
+            kind: DecoderKind::Wiener,
+            lags: 5,
+            min_events: 8.0,
+            ridge: vec![300.0, 1000.0, 3000.0, 10_000.0],
+            ridge_shape: RidgeShape::Decaying,
+            ..DecoderConfig::default()
+        },
+        ..Config::default()
+    };
+    if kind == StreamKind::Broadband {
+        (config.front_end.car_group, config.front_end.low_cut_hz) = (64, 300.0);
+    }
+    config
+}
+
+fn says(doing: Doing) -> &'static str {
+    match doing {
+        Doing::Noise => "measuring noise",
+        Doing::Observing => "calibrating: the user follows",
+        Doing::Fitting => "calibrating: fitting",
+        Doing::Assisted => "calibrating: with help",
+        Doing::Using => "doing the task",
+    }
+}
+
+/// The first stretch of a session.
+fn drawn(
+    args: &TaskArgs,
+    settings: &LoopSettings,
+    seed: u64,
+    session: &Session,
+    scores: &Scores,
+) -> CursorPicture {
+    let step_seconds = session.seconds / session.moments.len().max(1) as f64;
+    let shown = &session.moments[..session.moments.len().min((DRAWN_SECONDS / step_seconds) as usize)];
+    let seconds = |step: usize| (step + 1) as f64 * step_seconds;
+    let end = seconds(shown.len());
+    let mut attempts: Vec<&Attempt> = Vec::new();
+    let mut at = 0.0;
+    for attempt in &session.attempts {
+        at += attempt.seconds;
+        if at <= end {
+            attempts.push(attempt);
+        }
+    }
+    let trace = |(axis, name): (usize, &str)| {
+        let of = |value: fn(&Moment) -> [f64; 2]| {
+            shown.iter().enumerate().map(|(step, moment)| (seconds(step), value(moment)[axis])).collect()
+        };
+        plot::Trace {
+            title: format!("velocity {name}"),
+            unit: "m/s".into(),
+            truth_name: "intended",
+            truth: of(|moment| moment.intended),
+            decoded: of(|moment| moment.velocity),
+        }
+    };
+    let point = |at: [f64; 2]| (at[0], at[1]);
+    let score = match scores.bits_per_second {
+        Some(bits) => format!("{bits:.2} bits/s"),
+        None => format!("{} of {} targets", scores.hits, scores.hits + scores.misses),
+    };
+    CursorPicture {
+        title: format!(
+            "SYNTHETIC: a simulated user, {} electrodes, seed {seed}, {}: {score}",
+            settings.simulator.electrodes,
+            report::task_name(args)
+        ),
+        path: plot::Path2d {
+            title: format!("cursor, first {end:.0} s"),
+            unit: "m".into(),
+            truth_name: "straight",
+            truth: std::iter::once((0.0, 0.0))
+                .chain(attempts.iter().map(|attempt| point(attempt.target.center)))
+                .collect(),
+            decoded: shown.iter().map(|moment| point(moment.cursor)).collect(),
+            targets: attempts.iter().map(|attempt| point(attempt.target.center)).collect(),
+            target_radius: attempts.first().map_or(0.0, |attempt| attempt.target.half_width),
+        },
+        traces: [(0, "x"), (1, "y")].map(trace),
+    }
+}
+
+/// How long the cursor must stay for a click, and within what share of a cell's half width of its mean.
+const DWELL_SECONDS: f64 = 0.2;
+const DWELL_SHARE: f64 = 1.0;
+/// An hour.
+const SECONDS_MAX: f64 = 3600.0;
+const SEEDS_MAX: f64 = 1000.0;
+/// More paths than this can't be told apart.
+const DRAWN_SECONDS: f64 = 20.0;

@@ -1,0 +1,79 @@
+//! Bins of a calibration, with what was meant in them.
+//!
+//! In: a bin, and the velocity that its user meant then (`None` where nobody knows). Out: a data set to fit. Guarantee: a bin
+//! is fitted to what was meant [`ANSWER_MS`] before, which is what its spikes answer.
+
+use crate::binning::Bin;
+use crate::config::Features;
+use crate::train::{Dataset, Movement, Targets};
+use ndarray::Array2;
+
+/// What was collected so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Collected {
+    features: Vec<f32>,
+    starts_segment: Vec<bool>,
+    whole: Vec<bool>,
+    received: Vec<bool>,
+    meant: Vec<Option<[f64; 2]>>,
+    pub(super) n_targets: usize,
+}
+
+impl Collected {
+    pub(super) fn add(&mut self, bin: &Bin, meant: Option<[f64; 2]>) {
+        self.features.extend_from_slice(&bin.features);
+        self.starts_segment.push(bin.starts_segment);
+        self.whole.push(bin.lost_frames == 0);
+        self.received.push(bin.received_frames > 0);
+        self.meant.push(meant);
+    }
+
+    /// Channels of which anything was counted.
+    pub(super) fn n_active(&self, n_channels: usize) -> usize {
+        let mut active = vec![false; n_channels];
+        for bin in self.features.chunks_exact(n_channels.max(1)) {
+            active.iter_mut().zip(bin).for_each(|(active, &count)| *active |= count > 0.0);
+        }
+        active.iter().filter(|active| **active).count()
+    }
+
+    /// Share of bins of which something came.
+    pub(super) fn received_share(&self) -> f64 {
+        self.received.iter().filter(|received| **received).count() as f64 / self.received.len() as f64
+    }
+
+    /// To learn from, with labels `shift` bins later than they are.
+    pub(super) fn dataset(&self, kinds: Features, step_seconds: f64, shift: i32) -> Dataset {
+        let n_bins = self.whole.len();
+        let n_features = self.features.len() / n_bins.max(1);
+        let answer_bins = (ANSWER_MS * 1e-3 / step_seconds).round() as i64 + i64::from(shift);
+        let meant = |bin: usize| {
+            let at = usize::try_from(bin as i64 - answer_bins).ok()?;
+            // What was meant in one round says nothing of the next.
+            let is_same_round =
+                !self.starts_segment[at.min(bin)..=bin.max(at).min(n_bins - 1)][1..].contains(&true);
+            self.meant.get(at).copied().flatten().filter(|_| at == bin || is_same_round)
+        };
+        let meant: Vec<Option<[f64; 2]>> = (0..n_bins).map(meant).collect();
+        let velocity = Array2::from_shape_fn((n_bins, 2), |(bin, axis)| meant[bin].map_or(0.0, |v| v[axis]));
+        let whole = self.whole.iter().zip(&meant).map(|(whole, meant)| *whole && meant.is_some()).collect();
+        Dataset {
+            features: Array2::from_shape_vec((n_bins, n_features), self.features.clone())
+                .expect("bins have one width"),
+            kinds,
+            starts_segment: self.starts_segment.clone(),
+            whole,
+            received: self.received.clone(),
+            targets: Targets::Movement(Movement {
+                axes: vec!["x".into(), "y".into()],
+                unit: "m".into(),
+                velocity,
+                position: None,
+            }),
+            rows: 0..n_bins,
+        }
+    }
+}
+
+/// Neurons answer an intended velocity after up to 150 ms: a bin tells best what was intended so long before.
+pub(super) const ANSWER_MS: f64 = 100.0;

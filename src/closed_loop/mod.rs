@@ -1,0 +1,254 @@
+//! The closed loop: a simulated user sees the cursor and intends, neurons fire, the pipeline decodes, the cursor moves.
+//!
+//! In: [`LoopSettings`]. Out: a [`Session`]: what calibration came to, every attempt, every step. All of it is synthetic: no
+//! brain takes part. Time is simulated, so that a session takes as long as it takes to compute; no clock is read, and the
+//! seed decides everything. The stages are those that run live: [`Pipeline`](crate::pipeline::Pipeline) with its dynamics
+//! and safety, [`calibration`](crate::calibration), [`tasks`](crate::tasks).
+
+mod calibrate;
+mod collected;
+mod rig;
+mod scores;
+
+pub use calibrate::{Calibrated, FitAbout};
+pub use scores::Scores;
+
+use crate::calibration::Plan;
+use crate::config::Config;
+use crate::error::Error;
+use crate::intents::{Action, Dwell, DwellSettings, Intent};
+use crate::sources::simulator::{self, WORKSPACE_M};
+use crate::tasks::user::{User, UserSettings};
+use crate::tasks::{Attempt, Layout, Point, Reach, ReachSettings, Task, Webgrid};
+use rig::Rig;
+use serde::Serialize;
+
+/// What is simulated.
+#[derive(Clone, Debug)]
+pub struct LoopSettings {
+    /// The implant and the tissue; its seed is the session's.
+    pub simulator: simulator::Settings,
+    /// Bins, decoder, cursor and safety.
+    pub config: Config,
+    /// How the user calibrates.
+    pub plan: Plan,
+    /// What the user is like.
+    pub user: UserSettings,
+    /// What is done then.
+    pub task: TaskKind,
+    /// For how long, s.
+    pub seconds: f64,
+    /// How long the cursor must stay for a click, s, and within what share of a cell's half width.
+    pub dwell_seconds: f64,
+    /// See [`LoopSettings::dwell_seconds`].
+    pub dwell_share: f64,
+}
+
+/// Which task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskKind {
+    /// A grid of so many cells a side.
+    Webgrid {
+        /// Cells a side.
+        side: u32,
+    },
+    /// Eight targets round the centre, each to be held.
+    CenterOut,
+    /// Targets anywhere, each to be held.
+    Pursuit,
+}
+
+/// One step of use: a bin.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Where the cursor went, m.
+    pub cursor: Point,
+    /// What the user wanted, m/s.
+    pub intended: Point,
+    /// How fast the cursor went, m/s.
+    pub velocity: Point,
+}
+
+/// All that happened.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// What calibration came to.
+    pub calibrated: Calibrated,
+    /// Every attempt that ended.
+    pub attempts: Vec<Attempt>,
+    /// Clicks on the target.
+    pub correct: u32,
+    /// Clicks beside it.
+    pub incorrect: u32,
+    /// Steps in which safety held the cursor.
+    pub held_steps: u32,
+    /// Every step.
+    pub moments: Vec<Moment>,
+    /// Of use, simulated; calibration not included.
+    pub seconds: f64,
+}
+
+/// What is going on, for whoever shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doing {
+    /// Noise is measured, the user rests.
+    Noise,
+    /// The user follows the cursor.
+    Observing,
+    /// A decoder is fitted.
+    Fitting,
+    /// The user moves the cursor with help.
+    Assisted,
+    /// The task.
+    Using,
+}
+
+/// Calibrates, and lets the user do the task. `tell` hears what is going on and how much of it, 0 to 1.
+///
+/// # Errors
+/// Settings that don't fit each other; a calibration that comes to nothing, with what may be done about it.
+pub fn run(settings: &LoopSettings, mut tell: impl FnMut(Doing, f64)) -> Result<Session, Error> {
+    let mut config = settings.config.clone();
+    let mut rig = Rig::new(&settings.simulator, &mut config, &mut tell)?;
+    let seed = settings.simulator.seed;
+    let mut user = User::new(settings.user.clone(), rig.step_seconds(), seed);
+    // Calibration is of the decoder alone; the cursor's dynamics come after it.
+    let cursor = std::mem::take(&mut config.cursor);
+    let mut calibrated = calibrate::calibrate(&mut rig, &mut user, &config, &settings.plan, seed, &mut tell)?;
+    calibrated.config.cursor = cursor;
+    user.get_used_to(cursor);
+    rig.install(&calibrated.config, Some(calibrated.decoder.clone()))?;
+    use_it(settings, rig, user, calibrated, tell)
+}
+
+fn use_it(
+    settings: &LoopSettings,
+    mut rig: Rig,
+    mut user: User,
+    calibrated: Calibrated,
+    mut tell: impl FnMut(Doing, f64),
+) -> Result<Session, Error> {
+    let step_seconds = rig.step_seconds();
+    let n_steps = (settings.seconds / step_seconds).round() as usize;
+    // Another one than that which calibration drew its targets from.
+    let seed = settings.simulator.seed.wrapping_add(TASK_SEED);
+    let mut cursor = Cursor::new(settings.task.edge(), step_seconds);
+    let mut task = settings.task.begin(cursor.at, step_seconds, seed);
+    let mut dwell = match settings.task {
+        TaskKind::Webgrid { .. } => Some(Dwell::new(DwellSettings {
+            seconds: settings.dwell_seconds,
+            radius: settings.dwell_share * task.target().half_width,
+            step_seconds,
+        })),
+        TaskKind::CenterOut | TaskKind::Pursuit => None,
+    };
+    let mut session = Session {
+        calibrated,
+        attempts: Vec::new(),
+        correct: 0,
+        incorrect: 0,
+        held_steps: 0,
+        moments: Vec::with_capacity(n_steps),
+        seconds: n_steps as f64 * step_seconds,
+    };
+    for step in 0..n_steps {
+        let target = task.target();
+        let intended = user.look(cursor.at, Some(target));
+        rig.attract([target.center[0] - cursor.at[0], target.center[1] - cursor.at[1]]);
+        let Some(intent) = rig.step(intended, |_| ())? else { continue };
+        session.held_steps += u32::from(intent.hold.is_some());
+        let velocity = velocity_of(&intent);
+        cursor.go(velocity);
+        let clicks = dwell.as_mut().is_some_and(|dwell| dwell.step(cursor.at)) || intent.button;
+        let brought = task.step(cursor.at, clicks);
+        session.correct += u32::from(brought.clicked == Some(true));
+        session.incorrect += u32::from(brought.clicked == Some(false));
+        session.attempts.extend(brought.ended);
+        session.moments.push(Moment { cursor: cursor.at, intended, velocity });
+        if step.is_multiple_of(STEPS_A_TELL) {
+            tell(Doing::Using, step as f64 / n_steps as f64);
+        }
+    }
+    Ok(session)
+}
+
+impl TaskKind {
+    /// The word that stands on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            TaskKind::Webgrid { .. } => "webgrid",
+            TaskKind::CenterOut => "center-out",
+            TaskKind::Pursuit => "pursuit",
+        }
+    }
+
+    /// The task over the simulator's workspace.
+    pub fn begin(self, cursor: Point, step_seconds: f64, seed: u64) -> Task {
+        let reach = |layout| {
+            let settings = ReachSettings {
+                layout,
+                half_side: WORKSPACE_M,
+                radius: TARGET_RADIUS_M,
+                hold_seconds: HOLD_SECONDS,
+                limit_seconds: LIMIT_SECONDS,
+                step_seconds,
+            };
+            Task::Reach(Reach::new(settings, cursor, seed))
+        };
+        match self {
+            TaskKind::Webgrid { side } => {
+                Task::Webgrid(Webgrid::new(side, WORKSPACE_M, step_seconds, cursor, seed))
+            }
+            TaskKind::CenterOut => reach(Layout::CenterOut),
+            TaskKind::Pursuit => reach(Layout::Anywhere),
+        }
+    }
+
+    /// Where the cursor stops: at a grid's rim, as at a screen's, and a little beyond the workspace else.
+    fn edge(self) -> f64 {
+        match self {
+            TaskKind::Webgrid { .. } => WORKSPACE_M,
+            TaskKind::CenterOut | TaskKind::Pursuit => WORKSPACE_M * MARGIN,
+        }
+    }
+}
+
+/// Where the cursor is, and how far it may go.
+#[derive(Clone, Debug)]
+struct Cursor {
+    at: Point,
+    edge: f64,
+    step_seconds: f64,
+}
+
+impl Cursor {
+    fn new(edge: f64, step_seconds: f64) -> Self {
+        Cursor { at: [0.0; 2], edge, step_seconds }
+    }
+
+    fn go(&mut self, velocity: Point) {
+        for (at, v) in self.at.iter_mut().zip(velocity) {
+            *at = (*at + v * self.step_seconds).clamp(-self.edge, self.edge);
+        }
+    }
+}
+
+fn velocity_of(intent: &Intent) -> Point {
+    match intent.action {
+        Action::Move { velocity, .. } => [velocity[0], velocity[1]].map(f64::from),
+        Action::Choose { .. } => [0.0; 2],
+    }
+}
+
+/// Radius of a target that is held, m.
+pub const TARGET_RADIUS_M: f64 = 0.015;
+/// How long it is held.
+pub const HOLD_SECONDS: f64 = 0.4;
+/// When it is missed.
+pub const LIMIT_SECONDS: f64 = 5.0;
+const MARGIN: f64 = 1.3;
+/// Added to the seed, so that the task's targets are not those of the calibration.
+const TASK_SEED: u64 = 0x7461_736b;
+/// Once a simulated second of 20 ms.
+const STEPS_A_TELL: usize = 50;

@@ -1,0 +1,61 @@
+//! `efference task` through the real binary: a small implant, a short task.
+
+#[path = "support/program.rs"]
+mod program;
+
+use program::run;
+use serde_json::Value;
+
+fn report(task: &str, source: &str, more: &[&str]) -> Value {
+    let done = run(&[&["task", task, source, "--seconds", "15", "--json"], more].concat());
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    serde_json::from_str(&done.stdout).expect("one JSON object")
+}
+
+#[test]
+fn a_seed_decides_every_score_and_it_says_synthetic() {
+    let small = "sim:neuralink-n1,electrodes=128,seed=3";
+    let first = report("pursuit", small, &[]);
+    assert_eq!(first, report("pursuit", small, &[]), "by the same seed");
+    assert_eq!(first["synthetic"], Value::Bool(true));
+    let seed = &first["seeds"][0];
+    assert_eq!(seed["calibration_seconds"].as_f64().map(f64::round), Some(180.0));
+    assert!(seed["scores"]["hits"].as_u64().expect("a number") > 0, "{first}");
+    assert!(first["median"]["throughput"].as_f64().is_some_and(|bits| bits > 0.1), "{first}");
+    let other = report("pursuit", "sim:neuralink-n1,electrodes=128,seed=4", &[]);
+    assert_ne!(first["seeds"][0]["scores"], other["seeds"][0]["scores"], "by another seed");
+}
+
+#[test]
+fn webgrid_counts_clicks_and_draws() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let picture = folder.path().join("w.png");
+    let place = picture.to_str().expect("a plain path");
+    let source = "sim:neuralink-n1,electrodes=256,seed=2";
+    let report = report("webgrid", source, &["--side", "6", "--plot", place]);
+    let scores = &report["seeds"][0]["scores"];
+    let (correct, incorrect) = (scores["correct"].as_u64(), scores["incorrect"].as_u64());
+    let (correct, incorrect) = (correct.expect("a number"), incorrect.expect("a number"));
+    assert_eq!(scores["hits"].as_u64(), Some(correct));
+    assert!(correct > 2, "{scores}");
+    let bits = 35f64.log2() * correct.saturating_sub(incorrect) as f64 / 15.0;
+    assert!((scores["bits_per_second"].as_f64().expect("a number") - bits).abs() < 1e-9, "{scores}");
+    assert!(std::fs::read(picture).expect("a picture").starts_with(b"\x89PNG\r\n"));
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_a_reason() {
+    let refuse = |args: &[&str], code, word: &str| {
+        let done = run(&[&["task"], args].concat());
+        assert_eq!(done.code, code, "{args:?}: {}", done.stderr);
+        assert!(done.stderr.contains(word), "{args:?}: {}", done.stderr);
+    };
+    refuse(&["webgrid", "--side", "36"], 2, "6 to 35");
+    refuse(&["webgrid", "--seconds", "0"], 2, "--seconds");
+    refuse(&["webgrid", "sim:nobodys-implant"], 2, "nobodys-implant");
+    let silent = "sim:neuralink-n1,electrodes=64,empty=1,double=0";
+    refuse(&["webgrid", silent], 5, "0 electrodes hear anything");
+    // Neurons that know nothing of what is intended.
+    let deaf = "sim:neuralink-n1,electrodes=64,modulation=0,speed_modulation=0";
+    refuse(&["webgrid", deaf], 5, "go along with the cursor");
+}
