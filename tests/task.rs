@@ -7,14 +7,14 @@ use program::run;
 use serde_json::Value;
 
 fn report(task: &str, source: &str, more: &[&str]) -> Value {
-    let done = run(&[&["task", task, source, "--seconds", "15", "--json"], more].concat());
+    let done = run(&[&["task", task, source, "--seconds", "25", "--json"], more].concat());
     assert_eq!(done.code, 0, "{}", done.stderr);
     serde_json::from_str(&done.stdout).expect("one JSON object")
 }
 
 #[test]
 fn a_seed_decides_every_score_and_it_says_synthetic() {
-    let small = "sim:neuralink-n1,electrodes=128,seed=3";
+    let small = "sim:neuralink-n1,electrodes=256,seed=3";
     let first = report("pursuit", small, &[]);
     assert_eq!(first, report("pursuit", small, &[]), "by the same seed");
     assert_eq!(first["synthetic"], Value::Bool(true));
@@ -22,7 +22,7 @@ fn a_seed_decides_every_score_and_it_says_synthetic() {
     assert_eq!(seed["calibration_seconds"].as_f64().map(f64::round), Some(180.0));
     assert!(seed["scores"]["hits"].as_u64().expect("a number") > 0, "{first}");
     assert!(first["median"]["throughput"].as_f64().is_some_and(|bits| bits > 0.1), "{first}");
-    let other = report("pursuit", "sim:neuralink-n1,electrodes=128,seed=4", &[]);
+    let other = report("pursuit", "sim:neuralink-n1,electrodes=256,seed=4", &[]);
     assert_ne!(first["seeds"][0]["scores"], other["seeds"][0]["scores"], "by another seed");
 }
 
@@ -38,7 +38,7 @@ fn webgrid_counts_clicks_and_draws() {
     let (correct, incorrect) = (correct.expect("a number"), incorrect.expect("a number"));
     assert_eq!(scores["hits"].as_u64(), Some(correct));
     assert!(correct > 2, "{scores}");
-    let bits = 35f64.log2() * correct.saturating_sub(incorrect) as f64 / 15.0;
+    let bits = 35f64.log2() * correct.saturating_sub(incorrect) as f64 / 25.0;
     assert!((scores["bits_per_second"].as_f64().expect("a number") - bits).abs() < 1e-9, "{scores}");
     assert!(std::fs::read(picture).expect("a picture").starts_with(b"\x89PNG\r\n"));
 }

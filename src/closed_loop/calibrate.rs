@@ -83,6 +83,9 @@ pub(super) fn calibrate(
             Some(Phase::Fit) => {
                 tell(Doing::Fitting, done);
                 let fitted = fit(&collected, &mut config, step_seconds, fits.is_empty())?;
+                if let Some(r2) = fitted.1.held_out_r2 {
+                    screen.shrinkage = r2.clamp(SHRINKAGE_MIN, 1.0);
+                }
                 fits.push(fitted.1);
                 rig.install(&config, Some(fitted.0.clone()))?;
                 flow.tell(Happens::Fitted(fitted.0));
@@ -109,6 +112,8 @@ struct Screen {
     task: Task,
     /// Since the target appeared.
     shown_seconds: f64,
+    /// How fast a decoded velocity is on average over what was meant.
+    shrinkage: f64,
 }
 
 impl Screen {
@@ -123,6 +128,7 @@ impl Screen {
             task: TaskKind::Pursuit.begin(cursor.at, step_seconds, seed),
             cursor,
             shown_seconds: 0.0,
+            shrinkage: 1.0,
         }
     }
 
@@ -207,6 +213,10 @@ fn fit(
         }
         false => (train::fit(&data, &config.decoder)?, None),
     };
+    // What suits the first fit suits those with more.
+    if let Some(strength) = fitted.choices.wiener_ridge.or(fitted.choices.kalman_ridge) {
+        config.decoder.ridge = vec![strength];
+    }
     let about = FitAbout {
         n_bins: fitted.choices.n_bins,
         n_features: fitted.choices.n_features,
@@ -238,6 +248,8 @@ fn best_shifted(collected: &Collected, config: &Config, step_seconds: f64) -> Op
 const REACTION_SECONDS: f64 = 0.25;
 /// Share of a target's radius within which one is on it.
 const ON_TARGET: f64 = 0.5;
+/// A decoder that shrinks by more isn't undone.
+const SHRINKAGE_MIN: f64 = 0.3;
 /// Less makes one look whether the labels are shifted.
 const R2_SUSPECT: f64 = 0.3;
 const SHIFTS_BINS: [i32; 9] = [-50, -25, -15, -8, 0, 8, 15, 25, 50];

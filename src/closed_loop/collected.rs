@@ -77,3 +77,31 @@ impl Collected {
 
 /// Neurons answer an intended velocity after up to 150 ms: a bin tells best what was intended so long before.
 pub(super) const ANSWER_MS: f64 = 100.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bin_is_fitted_to_what_was_meant_before_in_the_same_round() {
+        let mut collected = Collected::default();
+        for n in 0..20u32 {
+            let mut bin = Bin::new(Features::Counts, 1);
+            bin.starts_segment = n == 0 || n == 12;
+            bin.received_frames = 20;
+            bin.features[0] = n as f32;
+            collected.add(&bin, (n != 3).then_some([f64::from(n), 1.0]));
+        }
+        let Dataset { whole, targets, .. } = collected.dataset(Features::Counts, 0.02, 0);
+        let Targets::Movement(movement) = targets else { panic!("it moves") };
+        // 100 ms are five bins; nothing was meant before the first, and nobody knows what in the fourth.
+        let fitted: Vec<usize> = (0..20).filter(|&n| whole[n]).collect();
+        assert_eq!(fitted, [5, 6, 7, 9, 10, 11, 17, 18, 19]);
+        assert!(fitted.iter().all(|&n| movement.velocity[(n, 0)] == n as f64 - 5.0));
+        let shifted = collected.dataset(Features::Counts, 0.02, -8);
+        let Targets::Movement(movement) = &shifted.targets else { panic!("it moves") };
+        assert_eq!(movement.velocity[(2, 0)], 5.0);
+        assert!(shifted.whole[2] && !shifted.whole[19] && !shifted.whole[10]);
+        assert_eq!((collected.n_active(1), collected.received_share()), (1, 1.0));
+    }
+}

@@ -38,10 +38,22 @@ pub struct LoopSettings {
     pub task: TaskKind,
     /// For how long, s.
     pub seconds: f64,
-    /// How long the cursor must stay for a click, s, and within what share of a cell's half width.
-    pub dwell_seconds: f64,
-    /// See [`LoopSettings::dwell_seconds`].
-    pub dwell_share: f64,
+    /// How the user clicks.
+    pub click: ClickBy,
+}
+
+/// How the user clicks, until a decoder of clicks stands beside the velocity: then [`Intent::button`] clicks as well.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ClickBy {
+    /// By staying.
+    Dwell {
+        /// How long, s.
+        seconds: f64,
+        /// Within what share of a cell's half width.
+        share: f64,
+    },
+    /// By a switch that the user presses: no click is decoded, the score is of pointing alone.
+    Switch,
 }
 
 /// Which task.
@@ -135,13 +147,13 @@ fn use_it(
     let seed = settings.simulator.seed.wrapping_add(TASK_SEED);
     let mut cursor = Cursor::new(settings.task.edge(), step_seconds);
     let mut task = settings.task.begin(cursor.at, step_seconds, seed);
-    let mut dwell = match settings.task {
-        TaskKind::Webgrid { .. } => Some(Dwell::new(DwellSettings {
-            seconds: settings.dwell_seconds,
-            radius: settings.dwell_share * task.target().half_width,
+    let mut dwell = match settings.click {
+        ClickBy::Dwell { seconds, share } => Some(Dwell::new(DwellSettings {
+            seconds,
+            radius: share * task.target().half_width,
             step_seconds,
         })),
-        TaskKind::CenterOut | TaskKind::Pursuit => None,
+        ClickBy::Switch => None,
     };
     let mut session = Session {
         calibrated,
@@ -152,6 +164,7 @@ fn use_it(
         moments: Vec::with_capacity(n_steps),
         seconds: n_steps as f64 * step_seconds,
     };
+    let mut was_down = false;
     for step in 0..n_steps {
         let target = task.target();
         let intended = user.look(cursor.at, Some(target));
@@ -160,7 +173,14 @@ fn use_it(
         session.held_steps += u32::from(intent.hold.is_some());
         let velocity = velocity_of(&intent);
         cursor.go(velocity);
-        let clicks = dwell.as_mut().is_some_and(|dwell| dwell.step(cursor.at)) || intent.button;
+        let clicks = match &mut dwell {
+            Some(dwell) => dwell.step(cursor.at),
+            None => user.presses(),
+        };
+        // A button that is held down has gone down once.
+        let goes_down = intent.button && !std::mem::replace(&mut was_down, intent.button);
+        was_down &= intent.button;
+        let clicks = clicks || goes_down;
         let brought = task.step(cursor.at, clicks);
         session.correct += u32::from(brought.clicked == Some(true));
         session.incorrect += u32::from(brought.clicked == Some(false));

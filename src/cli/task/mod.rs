@@ -9,8 +9,8 @@ use crate::cli::{progress, say, say_json};
 use efference::Error;
 use efference::block::StreamKind;
 use efference::calibration::Plan;
-use efference::closed_loop::{self, Doing, LoopSettings, Moment, Scores, Session, TaskKind};
-use efference::config::{BinsConfig, Config, DecoderConfig, DecoderKind, Features, RidgeShape};
+use efference::closed_loop::{self, ClickBy, Doing, LoopSettings, Moment, Scores, Session, TaskKind};
+use efference::config::{BinsConfig, Config, CursorConfig, DecoderConfig, DecoderKind, Features, RidgeShape};
 use efference::sinks::PendingFile;
 use efference::sources::simulator::Settings;
 use efference::tasks::user::UserSettings;
@@ -53,7 +53,10 @@ pub(crate) struct TaskArgs {
     /// What the user is like: a table [user] in TOML
     #[arg(long, value_name = "FILE.toml")]
     user: Option<PathBuf>,
-    /// How long the cursor must stay for a click, s
+    /// Webgrid: how the user clicks
+    #[arg(long, value_enum, default_value = "dwell")]
+    click: Click,
+    /// How long the cursor must stay for a click by dwell, s
     #[arg(long, value_name = "S", default_value_t = DWELL_SECONDS)]
     dwell: f64,
     /// Draw the session (.png or .svg)
@@ -73,6 +76,15 @@ enum Kind {
     CenterOut,
     /// Targets anywhere, each to be held
     Pursuit,
+}
+
+/// How the user clicks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Click {
+    /// By staying where the cursor is
+    Dwell,
+    /// By a switch: nothing of the click is decoded, and the score is of pointing alone
+    Switch,
 }
 
 pub(crate) fn run(args: &TaskArgs) -> Result<(), Error> {
@@ -144,8 +156,10 @@ fn settings(args: &TaskArgs) -> Result<LoopSettings, Error> {
             Kind::Pursuit => TaskKind::Pursuit,
         },
         seconds: args.seconds,
-        dwell_seconds: args.dwell,
-        dwell_share: DWELL_SHARE,
+        click: match args.click {
+            Click::Dwell => ClickBy::Dwell { seconds: args.dwell, share: DWELL_SHARE },
+            Click::Switch => ClickBy::Switch,
+        },
     })
 }
 
@@ -169,6 +183,8 @@ fn usual(kind: StreamKind) -> Config {
             ridge_shape: RidgeShape::Decaying,
             ..DecoderConfig::default()
         },
+        // Makes less of the noise of a cursor that should rest.
+        cursor: CursorConfig { curve: 2.0, curve_speed: 0.4, ..CursorConfig::default() },
         ..Config::default()
     };
     if kind == StreamKind::Broadband {
@@ -246,7 +262,7 @@ fn drawn(
 }
 
 /// How long the cursor must stay for a click, and within what share of a cell's half width of its mean.
-const DWELL_SECONDS: f64 = 0.2;
+const DWELL_SECONDS: f64 = 0.4;
 const DWELL_SHARE: f64 = 1.0;
 /// An hour.
 const SECONDS_MAX: f64 = 3600.0;

@@ -1,6 +1,6 @@
 //! The scores of one seed or several: for people, and as JSON for scripts. Both say that they are synthetic.
 
-use super::{Kind, TaskArgs};
+use super::{Click, Kind, TaskArgs};
 use crate::cli::table;
 use efference::closed_loop::{LoopSettings, Scores, Session};
 use serde_json::json;
@@ -107,7 +107,13 @@ impl Report<'_> {
 /// The task in words.
 pub(super) fn task_name(args: &TaskArgs) -> String {
     match args.task {
-        Kind::Webgrid => format!("webgrid {} × {}", args.side, args.side),
+        Kind::Webgrid => {
+            let click = match args.click {
+                Click::Dwell => format!("clicks by {} s of dwell", args.dwell),
+                Click::Switch => "clicks by a switch, not decoded".to_string(),
+            };
+            format!("webgrid {} × {}, {click}", args.side, args.side)
+        }
         Kind::CenterOut => "center-out".to_string(),
         Kind::Pursuit => "pursuit".to_string(),
     }
