@@ -187,6 +187,79 @@ fn a_shard_that_stalls_loses_the_oldest_and_says_so() {
     assert!(report.stages.iter().all(|(_, latency)| latency.p50_us <= latency.max_us));
 }
 
+static PANICS: AtomicU32 = AtomicU32::new(0);
+static RESUME: AtomicBool = AtomicBool::new(false);
+
+/// Panics after so many intents, and holds to resume after as many that were held.
+struct Panicker {
+    heard: Arc<Mutex<Vec<Delivery>>>,
+    n_acts: u32,
+    n_holds: u32,
+}
+
+const PANICS_AFTER: u32 = 20;
+
+impl Sink for Panicker {
+    fn deliver(&mut self, delivery: &Delivery) -> Result<(), Error> {
+        self.heard.lock().expect("nobody else writes").push(*delivery);
+        match delivery {
+            Delivery::Act(_) => self.n_acts += 1,
+            Delivery::Hold(_) => self.n_holds += u32::from(self.n_acts >= PANICS_AFTER),
+            Delivery::Silence => {}
+        }
+        if matches!(delivery, Delivery::Act(_)) && self.n_acts == PANICS_AFTER {
+            PANICS.fetch_add(1, Ordering::Relaxed);
+        }
+        if matches!(delivery, Delivery::Hold(_)) && self.n_holds == PANICS_AFTER {
+            RESUME.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_panic_stops_all_at_once_until_someone_holds_to_resume() {
+    let rig = Rig::new("sim:neuralink-n1,electrodes=128,seconds=3,seed=6");
+    for shards in [1, 2] {
+        PANICS.store(0, Ordering::Relaxed);
+        RESUME.store(false, Ordering::Relaxed);
+        let heard = Arc::new(Mutex::new(Vec::with_capacity(10_000)));
+        let setup = Setup {
+            config: &rig.config,
+            calibration: &rig.calibration,
+            decoder: Some(rig.decoder.clone()),
+            live: &patient(shards),
+            level: Level::widest(),
+            seconds: None,
+            stop: &AtomicBool::new(false),
+            freeze: &AtomicBool::new(false),
+            panics: &PANICS,
+            resume: &RESUME,
+            drill: None,
+            around: |_, work| work(),
+        };
+        let sink = Panicker { heard: heard.clone(), n_acts: 0, n_holds: 0 };
+        run(setup, rig.source(), vec![Box::new(sink)]).expect("it runs");
+        let heard = heard.lock().expect("the run is over").clone();
+        let is_act = |delivery: &Delivery| matches!(delivery, Delivery::Act(_));
+        let last_act = heard
+            .iter()
+            .enumerate()
+            .filter(|(_, d)| is_act(d))
+            .nth(PANICS_AFTER as usize - 1)
+            .expect("so many")
+            .0;
+        let after = &heard[last_act + 1..];
+        let next_act = after.iter().position(is_act).expect("it goes on when it was held for long enough");
+        let held = &after[..next_act];
+        assert!(held.contains(&Delivery::Silence), "{shards} shards: told before the next bin");
+        let n_held = held.iter().filter(|d| matches!(d, Delivery::Hold(_))).count();
+        // Those until someone holds, and half a second of 20 ms.
+        assert!((PANICS_AFTER as usize + 25..70).contains(&n_held), "{shards} shards: {n_held} were held");
+        assert!(!RESUME.load(Ordering::Relaxed), "the next panic wants a hold of its own");
+    }
+}
+
 #[test]
 fn a_slow_sink_gets_the_newest_and_delays_nobody() {
     let address = "sim:neuralink-n1,electrodes=64,kind=counts,width_ms=1,seconds=3,seed=5";
