@@ -101,6 +101,8 @@ pub struct User {
     /// What it expects the cursor to do and hasn't seen yet, oldest first; as long as both delays.
     asked: VecDeque<Point>,
     n_steps: u64,
+    /// What was expected of the step that is seen next.
+    expected_next: Point,
     /// Where the cursor was last seen, and running sums of what was seen times what was expected, and that squared.
     last_seen: Option<Point>,
     seen_expected: f64,
@@ -129,6 +131,7 @@ impl User {
             cursor: CursorConfig::default(),
             step_seconds,
             n_steps: 0,
+            expected_next: [0.0; 2],
             last_seen: None,
             seen_expected: PRIOR,
             expected_squared: PRIOR,
@@ -159,7 +162,7 @@ impl User {
         self.decide(foreseen, target);
         self.n_steps += 1;
         self.asked.push_back(self.expected(wanted));
-        self.asked.pop_front();
+        self.expected_next = self.asked.pop_front().unwrap_or_default();
         self.with_noise(wanted)
     }
 
@@ -190,8 +193,9 @@ impl User {
     /// Compares what is seen now with what was asked when that began: least squares with forgetting.
     fn learn(&mut self, seen: Point, is_used: bool) {
         let last = self.last_seen.replace(seen);
-        let (Some(last), Some(asked), true) = (last, self.asked.front(), is_used) else { return };
+        let (Some(last), asked, true) = (last, self.expected_next, is_used) else { return };
         let keep = (-self.step_seconds / self.settings.learning_seconds).exp();
+        // A step that is seen now was asked for one step before the oldest that isn't seen.
         let went = [0, 1].map(|axis| (seen[axis] - last[axis]) / self.step_seconds);
         let product = went[0] * asked[0] + went[1] * asked[1];
         if product.is_finite() {
