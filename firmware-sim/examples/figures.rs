@@ -78,12 +78,12 @@ fn rate_for(profile: &str, mean_hz: f64) -> Result<f64, Error> {
 }
 
 /// Velocity R² of the last fifth, decoded behind a radio that loses nothing, 5 % and 20 % of the packets in bursts, by the
-/// same decoder, which was trained behind the good one.
+/// same decoder of half a second's history, which was trained behind the good one.
 fn loss(seconds: f64) -> Result<(), Error> {
     let device = "neuralink-n1,electrodes=256,seed=11";
     let truth = Tissue::open(device, true, seconds + 1.0)?.truth().clone();
     let config = Config::parse("[bins]\nwidth_ms = 20", "figures")?;
-    let decoder_config = DecoderConfig { kind: DecoderKind::Wiener, lags: 10, ..config.decoder.clone() };
+    let decoder_config = DecoderConfig { kind: DecoderKind::Wiener, lags: 25, ..config.decoder.clone() };
     let n_bins = (seconds * 50.0) as u64 - 20;
     let mut clean =
         recording::of_source("world", "link", Box::new(World::new(&Scene::new(device, seconds))?), 0);

@@ -103,7 +103,7 @@ impl RateControl {
         self.was_full &= more_waits;
     }
 
-    /// What the other end says arrives, bits a second, where it says that less than two thirds of all does.
+    /// What the other end says arrives, bits a second, where it says that less than half of all does.
     pub fn arrives(&mut self, bps: u32) {
         self.capacity_bps = bps.max(BPS_MIN);
     }
