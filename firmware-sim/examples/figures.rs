@@ -1,6 +1,7 @@
 //! Figures of a whole link in simulated time: what it takes, what a lossy radio costs a decoder, what random faults do.
 //!
-//! In: `--scripts N` random fault scripts (1,000 by default), `--seconds S` for the others. Out: lines `name value` for
+//! In: `--scripts N` random fault scripts (1,000 by default), `--seconds S` for the others,
+//! `--only throughput|loss|scripts` for one part. Out: lines `name value` for
 //! `scripts/figures link`. All of it synthetic.
 
 use efference::Error;
@@ -23,9 +24,18 @@ fn main() -> Result<(), Error> {
         arguments.next().and_then(|value| value.parse().ok()).unwrap_or(usual)
     };
     let (n_scripts, seconds) = (argument("--scripts", 1_000), argument("--seconds", 60));
-    throughput(seconds as f64)?;
-    loss(seconds.max(30) as f64 * 5.0)?;
-    scripts(n_scripts)
+    let only = std::env::args().skip_while(|argument| argument != "--only").nth(1);
+    let is_wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    if is_wanted("throughput") {
+        throughput(seconds as f64)?;
+    }
+    if is_wanted("loss") {
+        loss(seconds.max(30) as f64 * 5.0)?;
+    }
+    if is_wanted("scripts") {
+        scripts(n_scripts)?;
+    }
+    Ok(())
 }
 
 /// Bits a second of everything that the device sends, headers, seals and tables included.
@@ -40,10 +50,11 @@ fn throughput(seconds: f64) -> Result<(), Error> {
         let budget = Budget { bits_per_second: 2_000_000, latency_us: 2_000, mtu: 512, queue_packets: 16 };
         let mut world = World::new(&Scene { wanted, budget, ..Scene::new(&device, seconds) })?;
         let mut block = world.new_block();
-        let (mut at_half, mut widest) = (0, 1);
+        let (mut at_half, mut n_frames, mut n_bins) = (0, 0, 0.0);
         while world.step()? {
             while world.pop(&mut block).is_some() {
-                widest = widest.max(block.header.spread);
+                n_frames += block.header.n_frames;
+                n_bins += f64::from(block.header.n_frames) / f64::from(block.header.spread.max(1));
             }
             if world.now_us() == (seconds * 5e5) as u64 {
                 at_half = world.report().ledger.packets.bytes;
@@ -53,7 +64,7 @@ fn throughput(seconds: f64) -> Result<(), Error> {
         let bytes = report.ledger.packets.bytes;
         println!("{name}.mbps {:.4}", bytes as f64 * 8.0 / seconds / 1e6);
         println!("{name}.settled_mbps {:.4}", (bytes - at_half) as f64 * 8.0 / (seconds / 2.0) / 1e6);
-        println!("{name}.bin_frames {}", widest.max(1));
+        println!("{name}.bin_frames {:.2}", f64::from(n_frames) / n_bins);
         println!("{name}.bins_lost {}", report.ledger.bins.lost);
         println!("{name}.balanced {}", u8::from(report.balanced));
         eprintln!("{name}: {}", report.format.as_deref().unwrap_or_default());
@@ -141,16 +152,30 @@ fn decoded(
 }
 
 fn scripts(n: u64) -> Result<(), Error> {
-    let (mut recovered, mut wrong) = (Vec::new(), 0);
-    for seed in 0..n {
-        match run(seed)? {
-            Outcome::Held { recovered_ms, .. } => recovered.extend(recovered_ms),
-            Outcome::Wrong(what) => {
-                eprintln!("seed {seed}: {what}");
-                wrong += 1;
+    let n_threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let runs = |first: u64| -> Result<(Vec<f64>, u64), Error> {
+        let (mut recovered, mut wrong) = (Vec::new(), 0);
+        for seed in (first..n).step_by(n_threads as usize) {
+            match run(seed)? {
+                Outcome::Held { recovered_ms, .. } => recovered.extend(recovered_ms),
+                Outcome::Wrong(what) => {
+                    eprintln!("seed {seed}: {what}");
+                    wrong += 1;
+                }
             }
         }
-    }
+        Ok((recovered, wrong))
+    };
+    let (mut recovered, mut wrong) = (Vec::new(), 0);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..n_threads).map(|first| scope.spawn(move || runs(first))).collect();
+        for thread in threads {
+            let (found, n_wrong) = thread.join().expect("no script panics")?;
+            recovered.extend(found);
+            wrong += n_wrong;
+        }
+        Ok::<(), Error>(())
+    })?;
     recovered.sort_by(f64::total_cmp);
     let at =
         |share: f64| recovered.get(((recovered.len() - 1) as f64 * share) as usize).copied().unwrap_or(0.0);

@@ -383,7 +383,11 @@ impl<'a> State<'a> {
                     }
                 }
                 Ok(Record::Report(report)) => {
+                    let was_known = self.data.tables.used().is_some();
                     self.data.tables.confirm(report.table);
+                    if !was_known && self.data.tables.used().is_some() {
+                        self.data.rate.ease();
+                    }
                     let sent = report.next_sequence.wrapping_sub(self.reported.0);
                     let came = report.received.wrapping_sub(self.reported.1);
                     if sent >= REPORT_MIN {
@@ -475,10 +479,7 @@ impl<'a> State<'a> {
         let mode = if wanted.is_running { wanted.mode } else { Mode::Quiet };
         let setting = if mode == Mode::Counts { setting } else { Setting::ALL };
         let width = wanted.bin_samples.saturating_mul(u32::from(setting.widening));
-        let before = self.data.format.bin_samples;
-        if width != before {
-            self.data.tables.rescale(width, before);
-        }
+        self.data.tables.set_width(width, wanted.bin_samples);
         self.data.format = Format {
             epoch: self.data.format.epoch.wrapping_add(1),
             mode,
