@@ -24,11 +24,12 @@ impl Bus {
         std::fs::write(&config, CONFIG.replace("FOLDER", &folder.path().display().to_string()))?;
         let mut command = Command::new("dbus-daemon");
         command.arg("--config-file").arg(&config).args(["--nofork", "--nopidfile", "--print-address=1"]);
-        let mut daemon = match command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn() {
-            Ok(daemon) => daemon,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let mut daemon =
+            match command.stdout(Stdio::piped()).stdin(Stdio::null()).stderr(Stdio::null()).spawn() {
+                Ok(daemon) => daemon,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            };
         let mut address = String::new();
         if let Some(stdout) = daemon.stdout.take() {
             BufReader::new(stdout).read_line(&mut address)?;
