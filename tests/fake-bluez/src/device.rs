@@ -81,11 +81,12 @@ impl Device {
 
     /// Everything until `now_us`.
     pub(crate) fn advance(&mut self, now_us: u64) {
-        let now = now(now_us);
         match self {
             Device::Counts(counting) => {
                 while counting.ms < now_us / 1_000 {
                     let ms = counting.ms;
+                    // A pretend device that was held up makes up for it, and its clock never jumps.
+                    let now = now((ms + 1) * 1_000);
                     counting.implant.with(|implant| {
                         for channel in 0..ELECTRODES {
                             match crossings(ms, channel) {
@@ -117,6 +118,7 @@ impl Device {
     }
 
     pub(crate) fn handle_packet(&mut self, now_us: u64, packet: &[u8], entropy: [u8; 32]) {
+        self.advance(now_us);
         let now = now(now_us);
         match self {
             Device::Counts(counting) => {
@@ -165,7 +167,8 @@ pub fn crossings(ms: u64, channel: usize) -> u16 {
 }
 
 fn now(now_us: u64) -> Now {
-    Now { us: now_us, sample: now_us / 1_000 * FRAMES_PER_MS, fraction: 0 }
+    let ms = now_us / 1_000;
+    Now { us: ms * 1_000, sample: ms * FRAMES_PER_MS, fraction: 0 }
 }
 
 /// Electrodes of every implant here.
