@@ -6,6 +6,7 @@
 use super::PACKET_MAX;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::TcpStream;
+#[cfg(unix)]
 use std::path::Path;
 use std::time::Duration;
 

@@ -5,11 +5,14 @@
 //! connection rather than give wrong packets.
 
 use super::Carrier;
-use super::stream::{PacketStream, pipes};
+use super::stream::PacketStream;
+#[cfg(unix)]
+use super::stream::pipes;
 use crate::error::Error;
 use crate::sources::ble::{BleLink, BleReport, News};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+#[cfg(unix)]
 use std::path::PathBuf;
 use std::time::Duration;
 

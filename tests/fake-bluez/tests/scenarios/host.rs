@@ -28,13 +28,18 @@ pub(crate) struct Reader {
 impl Reader {
     /// Calls with the key of a number, and asks for bins of 5 ms.
     pub(crate) fn connect(address: &str, number: u8) -> Self {
+        Reader::connect_with(address, number, BIN_MS as u32)
+    }
+
+    /// The same with bins of another width, which [`Reader::check`] doesn't know.
+    pub(crate) fn connect_with(address: &str, number: u8, bin_ms: u32) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.key");
         write_key(&path, number);
         let word = if address.contains('?') { '&' } else { '?' };
         let address = format!("{address}{word}key={}", path.display());
         let address = LinkAddress::parse(&address, "--source").expect("a legal address");
-        let wanted = Wanted { bin_width_us: BIN_MS as u32 * 1_000, ..Wanted::default() };
+        let wanted = Wanted { bin_width_us: bin_ms * 1_000, ..Wanted::default() };
         let source = LinkSource::connect(&address, wanted, None, &STOP, PATIENCE).expect("somebody answers");
         let block = source.new_block();
         let clock = source.clock().expect("a device has a clock");
@@ -62,6 +67,11 @@ impl Reader {
     pub(crate) fn frames(&mut self, n: usize) {
         let wanted = self.frames.len() + n;
         self.until("frames", |reader| reader.frames.len() >= wanted);
+    }
+
+    /// Since the link began.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.clock.now().ns as f64 * 1e-9
     }
 
     pub(crate) fn report(&mut self) -> LinkReport {
@@ -173,6 +183,6 @@ fn write_key(path: &std::path::Path, number: u8) {
 static STOP: AtomicBool = AtomicBool::new(false);
 const BIN_MS: u64 = 5;
 /// A scenario that waits for longer has failed.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Devices start with their scenario, so that the first bin is not far from it.
 const FIRST_MS_MAX: u64 = 20_000;

@@ -11,17 +11,20 @@ pub(crate) type Scenario = (&'static str, fn());
 
 /// What the test program does.
 #[expect(clippy::disallowed_methods, reason = "a person wants to know what takes long")]
-pub(crate) fn main(all: &[Scenario]) {
+pub(crate) fn main(usual: &[Scenario], long: &[Scenario]) {
     if let Ok(name) = std::env::var(NAME) {
-        let (_, scenario) = all.iter().find(|(own, _)| *own == name).expect("a scenario's name");
+        let (_, scenario) =
+            usual.iter().chain(long).find(|(own, _)| *own == name).expect("a scenario's name");
         return scenario();
     }
     // Options of the usual harness mean nothing here.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part));
+    let is_named = |name: &str| wanted.iter().any(|part| name.contains(part.as_str()));
+    let usual = usual.iter().filter(|(name, _)| wanted.is_empty() || is_named(name));
+    let chosen = usual.chain(long.iter().filter(|(name, _)| is_named(name)));
     let begun = Instant::now();
     let mut running: Vec<(&str, Bus, Child)> = Vec::new();
-    for (name, _) in all.iter().filter(|(name, _)| is_wanted(name)) {
+    for (name, _) in chosen {
         let Some(bus) = Bus::start().expect("a bus") else {
             println!("skipped: this machine has no dbus-daemon; on Debian: sudo apt-get install dbus-daemon");
             return;

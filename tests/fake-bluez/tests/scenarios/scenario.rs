@@ -28,6 +28,9 @@ pub(crate) const ALL: [Scenario; 15] = [
     ("wrong_version", wrong_version),
 ];
 
+/// Those that take longer, and run where they are named.
+pub(crate) const LONG: [Scenario; 2] = [("soak", soak), ("cpu", cpu)];
+
 fn plan() -> Plan {
     Plan {
         name: "N1-1",
@@ -291,4 +294,58 @@ fn wrong_version() {
     let mut bluetooth = Bluetooth::call("ble://N1-1", 1);
     bluetooth.until("it is told", |own| own.standing().contains("version 7 of the link, this program 1"));
     assert_eq!(fake.implant(0).n_written.load(Relaxed), 0, "nothing was written to it");
+}
+
+/// Memory over 100,000 packets as fast as they come.
+fn soak() {
+    let n = 120_000;
+    let fake = fake(1, vec![Plan { sends: Sends::Datagrams(n), ..plan() }]);
+    let mut reader = Reader::connect("ble://N1-1", 1);
+    let reach = |reader: &mut Reader, n: u64| {
+        reader.until("datagrams", |reader| {
+            let report = reader.report();
+            report.ledger.datagrams.received + report.ledger.datagrams.lost >= n
+        });
+        resident_kib()
+    };
+    let before = reach(&mut reader, 20_000);
+    let after = reach(&mut reader, u64::from(n));
+    let report = close(&mut reader, fake.implant(0));
+    println!("memory: {before} KiB after 20,000 packets, {after} KiB after {n}");
+    assert_eq!(report.ledger.datagrams.lost, of(&report).dropped_on_host);
+    // The fake is in it too; a packet that stays costs more than 300 bytes.
+    assert!(after < before + 8 * 1024, "{before} to {after} KiB");
+}
+
+/// What the thread takes at some 500 packets a second, for a person to read.
+fn cpu() {
+    let fake = fake(1, vec![plan()]);
+    let mut reader = Reader::connect_with("ble://N1-1", 1, 2);
+    let (before, from) = (thread_seconds("bluetooth"), reader.seconds());
+    reader.frames(5_000);
+    let (used, seconds) = (thread_seconds("bluetooth") - before, reader.seconds() - from);
+    let report = close(&mut reader, fake.implant(0));
+    let per_second = of(&report).received as f64 / seconds;
+    println!("{per_second:.0} packets/s: the thread takes {:.1} % of a core", 100.0 * used / seconds);
+    assert_eq!((report.ledger.datagrams.lost, of(&report).dropped_on_host), (0, 0));
+    assert!(used > 0.0);
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("memory");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+}
+
+/// CPU time of the thread of this name, s.
+fn thread_seconds(name: &str) -> f64 {
+    let threads = std::fs::read_dir("/proc/self/task").expect("Linux").flatten();
+    let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+    let own = stats.filter(|stat| stat.contains(&format!("({name})")));
+    let ticks = own.flat_map(|stat| {
+        // Behind the name: its state, ten numbers, user time, system time.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a time")).collect::<Vec<_>>()
+    });
+    ticks.sum::<u64>() as f64 / 100.0
 }
