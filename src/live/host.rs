@@ -42,6 +42,7 @@ pub(crate) fn ask_for_realtime(below: u8) -> Option<String> {
 }
 
 /// Below the system's own, which are above 50.
+#[cfg(unix)]
 const PRIORITY: u8 = 40;
 
 /// CPU time of the calling thread so far, in seconds; 0 where the system doesn't tell.

@@ -1,4 +1,4 @@
-//! Packets over sockets and pipes: the same few calls, whatever carries them.
+//! Packets over sockets, pipes and Bluetooth: the same few calls, whatever carries them.
 //!
 //! In: packets to send. Out: packets as they come, none longer than [`PACKET_MAX`]. Guarantees: what can't be sent at
 //! once is not waited for; a connection that breaks is opened again by the next call; damaged framing closes the
