@@ -105,7 +105,15 @@ fn a_carrier_that_comes_up_is_used_at_once_in_packets_that_fit() {
     world.run_ms(500);
     let n_told = world.device.commands.iter().filter(|command| command.starts_with("SetMtu")).count();
     assert_eq!((n_told, world.device.commands.last().map(String::as_str)), (2, Some("SetMtu(200)")));
+    // A device that went on sending is heard before it is called.
+    (world.up.is_dead, world.down.is_dead) = (true, true);
+    world.run_ms(1_000);
+    (world.up.is_dead, world.down.is_dead) = (false, false);
+    world.host.carrier_is_up(now(&world), 200);
+    world.run_ms(500);
+    assert!(world.host.is_live());
     world.close();
+    assert_eq!(world.host.ledger().link.sessions, 1);
 }
 
 #[test]
