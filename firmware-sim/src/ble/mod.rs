@@ -1,0 +1,3 @@
+//! The implant's own link: Bluetooth LE.
+
+pub mod radio;
