@@ -265,7 +265,7 @@ impl Link {
 }
 
 /// Without data length extension.
-pub const OCTETS_MIN: u16 = 27;
+pub(super) const OCTETS_MIN: u16 = 27;
 /// Handle and length.
 const ACL_HEAD: usize = 4;
 const LOST_IN_ROW_MAX: u8 = 2;
