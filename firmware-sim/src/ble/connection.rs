@@ -119,7 +119,8 @@ async fn hear<P: PacketPool>(desk: &Desk, handles: &Handles, connection: &GattCo
 async fn send<P: PacketPool>(desk: &Desk, handles: &Handles, connection: &GattConnection<'_, '_, P>) {
     let mut packet = [0; PACKET_MAX];
     loop {
-        let is_heard = handles.data.should_notify(connection) && handles.control.should_indicate(connection);
+        // Whether acknowledgements are listened to can't be asked of TrouBLE 0.8; a host that misses one asks again.
+        let is_heard = handles.data.should_notify(connection);
         let polled = if is_heard {
             let mtu = packet_max(connection.raw().att_mtu());
             desk.body.borrow_mut().poll_packet_apart(mtu, &mut packet)
