@@ -143,13 +143,7 @@ fn run(args: &ServeArgs) -> Result<(), Error> {
         return Err(Error::usage("--latency-ms", format!("{}", args.latency_ms)).legal("0 to 10000"));
     }
     let settings = Settings::parse(&format!("sim:{}", args.device))?;
-    let budget = Budget {
-        bits_per_second: args.budget.unwrap_or(settings.profile.link.budget_bits_per_s.value as u64),
-        latency_us: (args.latency_ms * 1e3) as u64,
-        mtu: args.mtu,
-        queue_packets: QUEUE_PACKETS,
-    };
-    let mut radio = Radio::new(&script, budget)?;
+    let budget_of_profile = settings.profile.link.budget_bits_per_s.value as u64;
     let secrecy = match (&address, args.ble.key.as_deref()) {
         (Some(address), _) => address.secrecy.clone(),
         (None, Some("plain")) => Secrecy::Plain,
@@ -193,6 +187,13 @@ fn run(args: &ServeArgs) -> Result<(), Error> {
             seconds,
         );
     };
+    let budget = Budget {
+        bits_per_second: args.budget.unwrap_or(budget_of_profile),
+        latency_us: (args.latency_ms * 1e3) as u64,
+        mtu: args.mtu,
+        queue_packets: QUEUE_PACKETS,
+    };
+    let mut radio = Radio::new(&script, budget)?;
     let mut transport = Transport::listen(&address.carrier)?;
     let at = transport.local_address().map_or_else(|| address.carrier.to_string(), |at| at.to_string());
     eprintln!("{name}, {n} electrodes (synthetic), at {at}, {fingerprint}; Ctrl-C ends it");

@@ -9,6 +9,7 @@ use super::report::{LinkReport, Tracks};
 use crate::block::{BLOCK_FRAMES_MAX, Block, BlockHeader, COUNT_UNKNOWN, Payload, StreamInfo, StreamKind};
 use crate::error::Error;
 use crate::link::{Device, Event, Host, Resampler, Settings};
+use crate::sources::ble::News;
 use crate::time::{DeviceTime, HostTime, SampleIndex, SampleRate};
 use crate::wire::Mode;
 
@@ -113,6 +114,14 @@ impl Feed {
         let mut packet = [0; PACKET_MAX];
         while let Some(n) = self.host.poll_packet(now, &mut packet) {
             send(now, &packet[..n]);
+        }
+    }
+
+    /// Something happened to what carries the packets; where it was connected, how long they may be.
+    pub fn carrier(&mut self, now: HostTime, news: &News) {
+        self.tracks.note(now, format!("Bluetooth: {}", news.text));
+        if let Some(packet_max) = news.packet_max {
+            self.host.carrier_is_up(now, packet_max);
         }
     }
 
