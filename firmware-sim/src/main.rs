@@ -99,6 +99,9 @@ struct BleArgs {
     /// Connection intervals to ask for, ms; `any` asks for none
     #[arg(long, value_name = "FROM-TO", default_value = "7.5-15")]
     interval_ms: String,
+    /// Send each packet again so many packets later, as an attacker would
+    #[arg(long, value_name = "PACKETS", hide = true)]
+    replay: Option<usize>,
 }
 
 /// Read a fault script, say what is wrong with it, or print it as it was understood.
@@ -241,6 +244,7 @@ fn over_bluetooth(args: &ServeArgs, body: Body, what: &str, seconds: f64) -> Res
         model: what.split(',').next().unwrap_or_default().to_string(),
         att_mtu: ble.att_mtu,
         interval_ms,
+        replay_after: ble.replay,
     };
     eprintln!("{what}, over Bluetooth LE as `{}`; Ctrl-C ends it", args.name);
     let served = serve(body, &settings, seconds, &STOP)?;

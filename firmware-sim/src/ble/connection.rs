@@ -146,6 +146,18 @@ async fn send<P: PacketPool>(desk: &Desk, handles: &Handles, connection: &GattCo
             }
             Err(_) => served.refused += 1,
         }
+        drop(served);
+        if let (Some(after), Lane::Data) = (desk.settings.replay_after, lane) {
+            let old = {
+                let mut sent = desk.sent.borrow_mut();
+                sent.push_back(packet.to_vec());
+                if sent.len() > after { sent.pop_front() } else { None }
+            };
+            if let Some(old) = old {
+                // Whether it goes out is the attacker's concern.
+                let _sent = handles.data.notify_raw(connection, &old, false).await;
+            }
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use efference::Error;
 use efference::wire::gatt;
 use efference_firmware::link::Lane;
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,6 +38,8 @@ pub struct Settings {
     pub att_mtu: u16,
     /// Connection intervals to ask for, from and to, ms; `None` asks for nothing.
     pub interval_ms: Option<(f64, f64)>,
+    /// Each packet of data is sent again so many packets later, for tests of what the host does with it.
+    pub replay_after: Option<usize>,
 }
 
 /// Whose radio.
@@ -76,6 +79,8 @@ pub(super) struct Desk {
     pub(super) body: RefCell<Body>,
     pub(super) settings: Settings,
     pub(super) served: RefCell<Served>,
+    /// Packets of data to be replayed.
+    pub(super) sent: RefCell<VecDeque<Vec<u8>>>,
     /// Something may have to be sent.
     pub(super) wake: Notify,
     is_on: Cell<bool>,
@@ -97,6 +102,7 @@ pub fn serve(
         body: RefCell::new(body),
         settings: settings.clone(),
         served: RefCell::default(),
+        sent: RefCell::default(),
         wake: Notify::new(),
         is_on: Cell::new(true),
     });
