@@ -113,6 +113,12 @@ impl Body {
         self.implant.with(|implant| implant.poll_packet_apart(now, mtu, packet))
     }
 
+    /// A host has come, or come back.
+    pub fn begin_carrier(&mut self) {
+        let now = self.now();
+        self.implant.with(|implant| implant.begin_carrier(now));
+    }
+
     /// The implant has power.
     pub fn is_on(&self) -> bool {
         self.is_on

@@ -109,7 +109,7 @@ CHECKS = {
     "errors_10": nothing_lost,
     "errors_30": nothing_lost,
     "blackout_1": recovers(300, (1, 2), 120),
-    "blackout_8": recovers(300, (2,), 700),
+    "blackout_8": recovers(250, (2,), 700),
     "reboot": reboot,
     "mtu_23": mtu(20),
     "mtu_517": mtu(512),

@@ -153,6 +153,11 @@ impl<'a> Implant<'a> {
         self.link.poll_packet_apart(now, mtu, packet)
     }
 
+    /// The carrier was lost and is there again; see [`LinkEnd::begin_carrier`].
+    pub fn begin_carrier(&mut self, now: Now) {
+        self.link.begin_carrier(now);
+    }
+
     fn begin_epoch(&mut self) {
         let wanted = *self.link.wanted();
         let mode = if wanted.is_running { wanted.mode } else { Mode::Quiet };

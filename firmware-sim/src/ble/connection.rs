@@ -10,6 +10,9 @@ use bt_hci::controller::{ControllerCmdAsync, ControllerCmdSync};
 use efference::sources::link::PACKET_MAX;
 use efference::wire::gatt::packet_max;
 use efference_firmware::link::Lane;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use tokio::sync::Notify;
 use trouble_host::prelude::*;
 
 /// Serves it until it is over.
@@ -26,13 +29,40 @@ pub(super) async fn connected<C, P>(
         + ControllerCmdAsync<bt_hci::cmd::le::LeConnUpdate>,
     P: PacketPool,
 {
+    let control = Control::default();
     let asking = async {
         ask(desk, stack, connection).await;
-        send(desk, handles, connection).await;
+        send(desk, handles, connection, &control).await;
     };
     tokio::select! {
         () = hear(desk, handles, connection) => {}
         () = asking => {}
+        () = indicate(desk, handles, connection, &control) => {}
+    }
+}
+
+/// Greetings and acknowledgements on their way. An indication waits for its confirmation, data don't wait for either.
+#[derive(Default)]
+struct Control {
+    packets: RefCell<VecDeque<Vec<u8>>>,
+    wake: Notify,
+}
+
+async fn indicate<P: PacketPool>(
+    desk: &Desk,
+    handles: &Handles,
+    connection: &GattConnection<'_, '_, P>,
+    control: &Control,
+) {
+    loop {
+        let next = control.packets.borrow_mut().pop_front();
+        match next {
+            Some(packet) => {
+                let sent = handles.control.indicate_raw(connection, &packet, false).await;
+                desk.served.borrow_mut().tell(Lane::Control, packet.len(), sent.is_ok());
+            }
+            None => control.wake.notified().await,
+        }
     }
 }
 
@@ -116,11 +146,21 @@ async fn hear<P: PacketPool>(desk: &Desk, handles: &Handles, connection: &GattCo
 }
 
 /// What the implant has to say; never ends by itself.
-async fn send<P: PacketPool>(desk: &Desk, handles: &Handles, connection: &GattConnection<'_, '_, P>) {
+async fn send<P: PacketPool>(
+    desk: &Desk,
+    handles: &Handles,
+    connection: &GattConnection<'_, '_, P>,
+    control: &Control,
+) {
     let mut packet = [0; PACKET_MAX];
+    let mut was_heard = false;
     loop {
         // Whether acknowledgements are listened to can't be asked of TrouBLE 0.8; a host that misses one asks again.
         let is_heard = handles.data.should_notify(connection);
+        if is_heard && !was_heard {
+            desk.body.borrow_mut().begin_carrier();
+        }
+        was_heard = is_heard;
         let polled = if is_heard {
             let mtu = packet_max(connection.raw().att_mtu());
             desk.body.borrow_mut().poll_packet_apart(mtu, &mut packet)
@@ -132,21 +172,21 @@ async fn send<P: PacketPool>(desk: &Desk, handles: &Handles, connection: &GattCo
             continue;
         };
         let packet = &packet[..n];
-        // Each waits until the stack has room, an indication until it is confirmed.
+        // Each notification waits until the stack has room.
         let sent = match lane {
-            Lane::Control => handles.control.indicate_raw(connection, packet, false).await,
+            Lane::Control => {
+                let mut packets = control.packets.borrow_mut();
+                // What is too much is greetings, again and again; the host asks for another.
+                if packets.len() < CONTROL_MAX {
+                    packets.push_back(packet.to_vec());
+                }
+                control.wake.notify_one();
+                continue;
+            }
             Lane::Telemetry => handles.telemetry.notify_raw(connection, packet, false).await,
             Lane::Data => handles.data.notify_raw(connection, packet, false).await,
         };
-        let mut served = desk.served.borrow_mut();
-        match sent {
-            Ok(()) => {
-                served.packets[lane as usize] += 1;
-                served.bytes += n as u64;
-            }
-            Err(_) => served.refused += 1,
-        }
-        drop(served);
+        desk.served.borrow_mut().tell(lane, n, sent.is_ok());
         if let (Some(after), Lane::Data) = (desk.settings.replay_after, lane) {
             let old = {
                 let mut sent = desk.sent.borrow_mut();
@@ -161,6 +201,8 @@ async fn send<P: PacketPool>(desk: &Desk, handles: &Handles, connection: &GattCo
     }
 }
 
+/// Two greetings in the smallest packets.
+const CONTROL_MAX: usize = 32;
 /// With data length extension, and how long they take on the slow PHY, µs.
 const OCTETS: u16 = 251;
 const OCTETS_US: u16 = 2_120;

@@ -287,6 +287,18 @@ fn address(name: &str) -> [u8; 6] {
     [a, b, c, d, e, f | 0xc0]
 }
 
+impl Served {
+    /// A packet was sent, or the stack didn't take it.
+    pub(super) fn tell(&mut self, lane: Lane, n_bytes: usize, is_sent: bool) {
+        if is_sent {
+            self.packets[lane as usize] += 1;
+            self.bytes += n_bytes as u64;
+        } else {
+            self.refused += 1;
+        }
+    }
+}
+
 impl std::fmt::Display for Served {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let of = |lane: Lane| self.packets[lane as usize];

@@ -356,6 +356,11 @@ impl<'a> LinkEnd<'a> {
         Some((n_bytes, if is_greeting { Lane::Control } else { self.lane }))
     }
 
+    /// The carrier was lost and is there again: rate control forgets what it knew of it.
+    pub fn begin_carrier(&mut self, now: Now) {
+        self.state.data.rate.begin_anew(now.us);
+    }
+
     fn is_sending(&self) -> bool {
         self.is_connected() && self.state.commands.wanted().is_running
     }
