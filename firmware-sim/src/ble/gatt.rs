@@ -35,6 +35,19 @@ pub(super) fn server<P: PacketPool>(told: Told<'_>) -> Option<(Server<'_, P>, Ha
     let mut table = AttributeTable::new();
     GapConfig::default(told.name).build(&mut table).ok()?;
 
+    // The order matters: of what is left of a response TrouBLE 0.8 cuts a long UUID off to a short one if just that fits.
+    // At an ATT_MTU of 23 three characteristics with short UUIDs fill a response, so they come first, by threes: two of
+    // GAP, one, and three.
+    let mut power = table.add_service(Service::new(BATTERY));
+    let battery = power.add_characteristic_small(BATTERY_LEVEL, [Read, Notify], 100_u8).build();
+    power.build();
+
+    let mut device = table.add_service(Service::new(DEVICE_INFORMATION));
+    device.add_characteristic_ro(MANUFACTURER, "efference, synthetic").build();
+    device.add_characteristic_ro(MODEL, told.model).build();
+    device.add_characteristic_ro(FIRMWARE, env!("CARGO_PKG_VERSION")).build();
+    device.build();
+
     let mut link = table.add_service(Service::new(gatt::SERVICE));
     // Nothing is kept in the table: values are handed on as they come.
     let empty = heapless::Vec::<u8, 1>::new;
@@ -43,16 +56,6 @@ pub(super) fn server<P: PacketPool>(told: Told<'_>) -> Option<(Server<'_, P>, Ha
     let telemetry = link.add_characteristic_small(gatt::TELEMETRY, [Notify], empty()).build().to_raw();
     link.add_characteristic_ro(gatt::VERSION, &efference::wire::packet::VERSION).build();
     link.build();
-
-    let mut device = table.add_service(Service::new(DEVICE_INFORMATION));
-    device.add_characteristic_ro(MANUFACTURER, "efference, synthetic").build();
-    device.add_characteristic_ro(MODEL, told.model).build();
-    device.add_characteristic_ro(FIRMWARE, env!("CARGO_PKG_VERSION")).build();
-    device.build();
-
-    let mut power = table.add_service(Service::new(BATTERY));
-    let battery = power.add_characteristic_small(BATTERY_LEVEL, [Read, Notify], 100_u8).build();
-    power.build();
 
     Some((AttributeServer::new(table), Handles { data, control, telemetry, battery }))
 }
