@@ -96,6 +96,12 @@ impl RateControl {
         self.restart(now_us);
     }
 
+    /// The carrier begins anew: what it took before, and what waited meanwhile, tells nothing of what it takes now.
+    pub fn begin_anew(&mut self, now_us: u64) {
+        self.capacity_bps = 0;
+        self.restart(now_us);
+    }
+
     /// The bits of a second that the data took, headers and seals included.
     pub fn produced(&mut self, bits: u32) {
         self.produced_bits += u64::from(bits);
@@ -325,6 +331,23 @@ mod tests {
         let over = produced[50..].iter().filter(|&&(bps, _)| bps > 200_000).count();
         assert!(over < produced.len() / 5, "{over} of {} ticks above what it carries", produced.len());
         run(&mut control, 25_000_000, 120, 800_000, 2_000_000);
+        assert_eq!(control.setting(), Setting::ALL);
+    }
+
+    #[test]
+    fn a_carrier_that_begins_anew_is_not_judged_by_its_silence() {
+        let mut control = RateControl::new(0, 0);
+        run(&mut control, 0, 5, 800_000, 2_000_000);
+        // Nothing is taken for 8 s but a packet in its last window.
+        for tick in 0..400u64 {
+            control.produced(16_000);
+            if tick == 399 {
+                control.taken(2_000, true);
+                control.begin_anew(5_000_000 + tick * 20_000);
+            }
+            control.step(5_000_000 + tick * 20_000);
+        }
+        run(&mut control, 13_000_000, 1, 800_000, 2_000_000);
         assert_eq!(control.setting(), Setting::ALL);
     }
 

@@ -8,6 +8,7 @@ use super::data::Data;
 use super::{Abilities, Commands, Outbox, RAW_MAX, Tables, Task, Wanted};
 use crate::rate::{RateControl, Setting};
 use crate::signal::{Crossing, Snippet};
+use efference_wire::packet::Kind;
 use efference_wire::session::{Access, Device, Endpoint, Received, SealError, records_max};
 use efference_wire::{
     Ack, Format, Hello, Impedance, Mode, Pong, Reason, Record, RecordWriter, Records, Telemetry,
@@ -52,6 +53,17 @@ pub struct Vitals {
     pub temperature_centi: i16,
 }
 
+/// What a packet carries, for a carrier that keeps these apart, as Bluetooth's characteristics do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// A greeting, or acknowledgements.
+    Control,
+    /// How the device is.
+    Telemetry,
+    /// All else.
+    Data,
+}
+
 /// The device's end of a link.
 #[derive(Debug)]
 pub struct LinkEnd<'a> {
@@ -59,6 +71,8 @@ pub struct LinkEnd<'a> {
     state: State<'a>,
     /// Datagrams of the sessions before the last.
     n_sent_before: u64,
+    /// Of the packets that are on their way out.
+    lane: Lane,
 }
 
 /// Everything but the session, so that records can be read while they are acted on.
@@ -144,7 +158,7 @@ impl<'a> LinkEnd<'a> {
             credited_us: 0,
             reported: (0, 0),
         };
-        LinkEnd { endpoint: Endpoint::device(access), state, n_sent_before: 0 }
+        LinkEnd { endpoint: Endpoint::device(access), state, n_sent_before: 0, lane: Lane::Control }
     }
 
     /// The settings in force.
@@ -284,6 +298,15 @@ impl<'a> LinkEnd<'a> {
     /// The next packet for the radio, written into `packet`, which has room for the MTU; `None` while there is nothing
     /// to send, or no budget to send it with. `mtu` is what the radio takes now.
     pub fn poll_packet(&mut self, now: Now, mtu: usize, packet: &mut [u8]) -> Option<usize> {
+        self.poll(now, mtu, packet, false).map(|(n_bytes, _)| n_bytes)
+    }
+
+    /// As [`LinkEnd::poll_packet`], for a carrier with a channel for each [`Lane`]: no datagram holds what belongs to two.
+    pub fn poll_packet_apart(&mut self, now: Now, mtu: usize, packet: &mut [u8]) -> Option<(usize, Lane)> {
+        self.poll(now, mtu, packet, true)
+    }
+
+    fn poll(&mut self, now: Now, mtu: usize, packet: &mut [u8], apart: bool) -> Option<(usize, Lane)> {
         let state = &mut self.state;
         let mtu = mtu.min(usize::from(state.commands.wanted().mtu));
         state.data.room = records_max(mtu, self.endpoint.access());
@@ -299,11 +322,17 @@ impl<'a> LinkEnd<'a> {
             let mut bytes = [0; efference_wire::packet::DATAGRAM_MAX];
             let room = state.data.room.min(bytes.len());
             let mut records = RecordWriter::new(&mut bytes[..room]);
-            state.write_control(now, n_sent, &mut records);
+            let mut lane = Lane::Data;
+            if apart {
+                lane = state.write_lane(now, n_sent, &mut records);
+            } else {
+                state.write_control(now, n_sent, &mut records);
+            }
             let mut n = records.len();
             let mut n_bins = 0;
             // Data share a datagram with what is due beside them; one that no longer fits at all is given up.
-            let first = state.data.outbox.first().filter(|first| n == 0 || n + first.len() <= room);
+            let fits = |first: &&[u8]| lane == Lane::Data && (n == 0 || n + first.len() <= room);
+            let first = state.data.outbox.first().filter(fits);
             if let Some(first) = first {
                 bytes[n..n + first.len()].copy_from_slice(first);
                 n += first.len();
@@ -319,11 +348,19 @@ impl<'a> LinkEnd<'a> {
             if sealed == Err(SealError::Exhausted) {
                 self.endpoint.end();
             }
+            self.lane = lane;
         }
         let n_bytes = self.endpoint.poll_packet(mtu, packet)?;
         state.credit -= n_bytes as i64 * 8;
         state.data.rate.taken(n_bytes as u32 * 8, !state.data.outbox.is_empty());
-        Some(n_bytes)
+        // A greeting may come before what was sealed, or again.
+        let is_greeting = packet[0] >> 2 & 7 == Kind::HelloBack as u8;
+        Some((n_bytes, if is_greeting { Lane::Control } else { self.lane }))
+    }
+
+    /// The carrier was lost and is there again: rate control forgets what it knew of it.
+    pub fn begin_carrier(&mut self, now: Now) {
+        self.state.data.rate.begin_anew(now.us);
     }
 
     fn is_sending(&self) -> bool {
@@ -409,12 +446,41 @@ impl<'a> State<'a> {
 
     /// What is due beside the data.
     fn write_control(&mut self, now: Now, n_sent: u32, records: &mut RecordWriter<'_>) {
+        self.write_acks(records);
+        self.write_formats(now, records);
+        self.write_vitals(now, n_sent, records);
+        self.write_table(n_sent, records);
+    }
+
+    /// What is due of one lane; the lane.
+    fn write_lane(&mut self, now: Now, n_sent: u32, records: &mut RecordWriter<'_>) -> Lane {
+        self.write_acks(records);
+        if !records.is_empty() {
+            return Lane::Control;
+        }
+        // Impedances are many; data take turns with them.
+        if self.data.outbox.is_empty() || n_sent % 2 == 0 {
+            self.write_vitals(now, n_sent, records);
+            if !records.is_empty() {
+                return Lane::Telemetry;
+            }
+        }
+        self.write_formats(now, records);
+        self.write_table(n_sent, records);
+        Lane::Data
+    }
+
+    fn write_acks(&mut self, records: &mut RecordWriter<'_>) {
         for ack in &mut self.acks {
             let is_out = ack.is_some_and(|due| records.push(&Record::Ack(due)).is_ok());
             if is_out {
                 *ack = None;
             }
         }
+    }
+
+    /// What tells what data mean, and the clock.
+    fn write_formats(&mut self, now: Now, records: &mut RecordWriter<'_>) {
         if let Some((id, came)) = self.pong {
             let pong = Pong {
                 id,
@@ -435,6 +501,9 @@ impl<'a> State<'a> {
         if self.is_greeting_due && records.push(&Record::Hello(self.hello())).is_ok() {
             self.is_greeting_due = false;
         }
+    }
+
+    fn write_vitals(&mut self, now: Now, n_sent: u32, records: &mut RecordWriter<'_>) {
         if now.us >= self.telemetry_due_us {
             let telemetry = Telemetry {
                 sample: now.sample,
@@ -463,6 +532,9 @@ impl<'a> State<'a> {
                 self.impedance = (next < end).then_some((next, end));
             }
         }
+    }
+
+    fn write_table(&mut self, n_sent: u32, records: &mut RecordWriter<'_>) {
         // Data go first where they wait, but without a table that fits they would wait for ever.
         let is_turn = self.data.outbox.len() < OUTBOX_BUSY || n_sent % TABLE_EVERY == 0;
         if self.data.tables.has_piece() && is_turn {
