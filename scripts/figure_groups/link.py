@@ -35,7 +35,7 @@ def figures(lab):
     measured.append(figure("link.50k.10hz.bin_frames", "frames of 20 ms a bin", "lower", "what was given up at 10 Hz", link))
     for name, target in [("link.loss5.r2_share", 0.97), ("link.loss20.r2_share", 0.9)]:
         measured.append(
-            figure(name, "of the R² without loss", "higher", "256 electrodes, Wiener filter of 10 lags, bursts of 4 packets", link, target)
+            figure(name, "of the R² without loss", "higher", "256 electrodes, Wiener filter of 25 lags, bursts of 4 packets", link, target)
         )
     about = "64 electrodes, 20 s each, at most 8 faults at once"
     measured.append(figure("faults.scripts", "random scripts run", "higher", about, link, SCRIPTS))

@@ -188,8 +188,9 @@ impl Host {
         }
     }
 
-    /// What carries the packets has just begun to, of at most `packet_max` bytes: the device is told, and called or asked
-    /// at once. What was sent shortly before may have gone nowhere.
+    /// What carries the packets has just begun to, of at most `packet_max` bytes: the device is told, and asked or called
+    /// at once; where it may still have a session, it has a little time to go on in it. What was sent shortly before may
+    /// have gone nowhere.
     pub fn carrier_is_up(&mut self, now: HostTime, packet_max: usize) {
         self.now = self.now.max(now);
         let packet_max = packet_max.clamp(MTU_MIN, MTU_MAX);
@@ -201,7 +202,12 @@ impl Host {
             let _full: Result<u16, Error> = self.command(Operation::SetMtu(mtu));
         }
         match self.phase {
-            Phase::Calling => self.calling.begin(self.now),
+            Phase::Calling => {
+                self.calling.begin(self.now);
+                if self.endpoint.tally().is_some() {
+                    self.calling.next_at = self.now.after(RESUME_NS);
+                }
+            }
             Phase::Live | Phase::Silent => self.outbox.ask_soon(self.now),
             Phase::Idle | Phase::Closed => {}
         }
@@ -414,6 +420,8 @@ const ASK_NS: u64 = 200_000_000;
 const SILENT_NS: u64 = 500_000_000;
 /// After so long the host calls anew; the session stays good if it should be heard again.
 const LOST_NS: u64 = 600_000_000;
+/// A device that can be heard again has so long to go on as before: a new session costs it its tables.
+const RESUME_NS: u64 = 60_000_000;
 /// Between two requests for a key.
 const KEY_NS: u64 = 200_000_000;
 

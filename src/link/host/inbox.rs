@@ -7,6 +7,7 @@ use super::super::{Cause, tables};
 use super::{HELLO_HEAD, Host, Phase};
 use crate::error::Error;
 use crate::time::{ClockFit, DeviceTime, Fitted, HostTime, SampleRate};
+use crate::wire::codec::rates::shift_of_width;
 use crate::wire::packet::{DATAGRAM_MAX, MTU_MAX, MTU_MIN};
 use crate::wire::session::Received;
 use crate::wire::{Counts, Format, Hello, Operation, Pong, Power, Record, Records, Status, Telemetry};
@@ -252,9 +253,12 @@ impl Host {
             assembly.refuse();
             return;
         }
-        let level_min = assembly.formats.of(counts.epoch).map_or(0, |epoch| epoch.format.level_min);
+        let (level_min, shift) = assembly.formats.of(counts.epoch).map_or((0, 0), |epoch| {
+            let format = &epoch.format;
+            (format.level_min, shift_of_width(format.bin_samples, format.asked_bin_samples))
+        });
         let values = &mut self.values[..n_values];
-        let is_decoded = self.tables.decode(counts, level_min, values);
+        let is_decoded = self.tables.decode(counts, level_min, shift, values);
         self.wants_key |= is_decoded == Err(tables::Undecoded::Table);
         for bin in 0..counts.n_bins {
             let Some(number) = counts.bin.checked_add(u32::from(bin)) else {

@@ -8,7 +8,9 @@ use crate::error::Error;
 use crate::sources::ble::{BleAddress, escape};
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::path::Path;
+use std::path::PathBuf;
 
 /// A link's other end, and how to speak with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +69,7 @@ impl Carrier {
     }
 
     /// The named pipe from the device, and the one to it.
+    #[cfg(unix)]
     pub(super) fn pipes(path: &Path) -> (PathBuf, PathBuf) {
         let with = |end: &str| PathBuf::from(format!("{}.{end}", path.display()));
         (with("up"), with("down"))

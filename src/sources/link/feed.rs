@@ -211,6 +211,11 @@ impl Feed {
         self.n > 0
     }
 
+    /// When the frame that comes next ended.
+    pub fn first_due(&self) -> Option<HostTime> {
+        self.is_ready().then(|| self.waiting[self.first].due)
+    }
+
     /// Why bins of the present width can't be decoded, if they can't.
     pub fn refusal(&self) -> Option<&Error> {
         self.refusal.as_ref()

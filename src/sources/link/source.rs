@@ -109,10 +109,18 @@ impl LinkSource {
         step(&mut self.feed, &mut self.transport, &self.clock, &mut self.capture, &mut self.buffer)
     }
 
+    /// Fills `block` with the next frames if some wait, which [`LinkSource::step`] brings.
+    ///
+    /// # Panics
+    /// If it is no block of counts of as many channels.
+    pub fn take(&mut self, block: &mut Block) -> bool {
+        self.feed.pop(block).is_some()
+    }
+
     /// Lets go of frames that nobody wants, and says how many there were.
     pub fn skip(&mut self, block: &mut Block) -> u64 {
         let mut n = 0;
-        while self.feed.pop(block).is_some() {
+        while self.take(block) {
             n += u64::from(block.header.n_frames);
         }
         n

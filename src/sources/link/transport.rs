@@ -1,15 +1,18 @@
-//! Packets over sockets and pipes: the same few calls, whatever carries them.
+//! Packets over sockets, pipes and Bluetooth: the same few calls, whatever carries them.
 //!
 //! In: packets to send. Out: packets as they come, none longer than [`PACKET_MAX`]. Guarantees: what can't be sent at
 //! once is not waited for; a connection that breaks is opened again by the next call; damaged framing closes the
 //! connection rather than give wrong packets.
 
 use super::Carrier;
-use super::stream::{PacketStream, pipes};
+use super::stream::PacketStream;
+#[cfg(unix)]
+use super::stream::pipes;
 use crate::error::Error;
 use crate::sources::ble::{BleLink, BleReport, News};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+#[cfg(unix)]
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -249,18 +249,20 @@ impl<'a> LinkEnd<'a> {
 
     /// Counts of a bin of the width that was asked for, which ended before `end_sample`.
     pub fn push_counts(&mut self, now: Now, end_sample: u64, counts: &[u16]) {
-        if !self.is_sending() || self.state.data.format.mode != Mode::Counts {
+        if self.state.data.format.mode != Mode::Counts {
             return;
         }
-        if let Some(reason) = self.state.data.push_counts(now, counts) {
+        let is_sending = self.is_sending();
+        if let Some(reason) = self.state.data.push_counts(now, counts, is_sending) {
             self.state.begin_epoch(end_sample, reason);
         }
     }
 
     /// Power of a bin of the width that was asked for, `8 · log2` of the mean square, a byte a channel.
     pub fn push_power(&mut self, power: impl Fn(usize) -> u8) {
-        if self.is_sending() {
-            self.state.data.push_power(power);
+        match self.is_sending() {
+            true => self.state.data.push_power(power),
+            false => self.state.data.skip_bin(),
         }
     }
 
@@ -420,12 +422,16 @@ impl<'a> State<'a> {
                     }
                 }
                 Ok(Record::Report(report)) => {
+                    let was_known = self.data.tables.used().is_some();
                     self.data.tables.confirm(report.table);
+                    if !was_known && self.data.tables.used().is_some() {
+                        self.data.rate.ease();
+                    }
                     let sent = report.next_sequence.wrapping_sub(self.reported.0);
                     let came = report.received.wrapping_sub(self.reported.1);
                     if sent >= REPORT_MIN {
                         self.reported = (report.next_sequence, report.received);
-                        if came < sent / 3 * 2 {
+                        if came < sent / 2 {
                             self.data.rate.arrives(report.throughput_bps);
                         }
                     }
@@ -547,10 +553,7 @@ impl<'a> State<'a> {
         let mode = if wanted.is_running { wanted.mode } else { Mode::Quiet };
         let setting = if mode == Mode::Counts { setting } else { Setting::ALL };
         let width = wanted.bin_samples.saturating_mul(u32::from(setting.widening));
-        let before = self.data.format.bin_samples;
-        if width != before {
-            self.data.tables.rescale(width, before);
-        }
+        self.data.tables.set_width(width, wanted.bin_samples);
         self.data.format = Format {
             epoch: self.data.format.epoch.wrapping_add(1),
             mode,
@@ -602,5 +605,6 @@ const ANSWER_ROOM: usize = efference_wire::session::ANSWER_MAX;
 const OUTBOX_BUSY: usize = 8;
 /// Of so many datagrams one carries a piece of a table, however many data wait.
 const TABLE_EVERY: u32 = 8;
-/// Datagrams after which a report says what share arrives.
-const REPORT_MIN: u32 = 16;
+/// Datagrams after which a report says what share arrives: of so many a radio that loses every fifth in bursts never loses
+/// half, and one that is sent too much soon does. To send less helps against the second alone.
+const REPORT_MIN: u32 = 128;

@@ -9,6 +9,7 @@ use efference_firmware::signal::{
 use efference_firmware::{Implant, RawChannel};
 use efference_wire::codec::counts::{self, Levels};
 use efference_wire::codec::crossings::{self, Span};
+use efference_wire::codec::rates::shift_of_width;
 use efference_wire::codec::rates::{self, Rate};
 use efference_wire::session::{Access, Endpoint, Host, Key, Received};
 use efference_wire::{Ack, Command, Format, Operation, Record, RecordWriter, Records, Report, Telemetry};
@@ -267,7 +268,9 @@ impl Heard {
         let range =
             record.first_channel as usize..record.first_channel as usize + usize::from(record.n_channels);
         *self.by_table.entry(record.table).or_default() += 1;
-        let level_min = self.format(record.epoch).expect("formats come before their counts").level_min;
+        let format = self.format(record.epoch).expect("formats come before their counts");
+        let (level_min, shift) =
+            (format.level_min, shift_of_width(format.bin_samples, format.asked_bin_samples));
         let levels: Option<Vec<u8>> = match record.table {
             0 => None,
             version => {
@@ -280,7 +283,7 @@ impl Heard {
         let sent_levels: Vec<u8> =
             sent.iter().map(|&at| levels.as_ref().map_or(0, |levels| levels[at])).collect();
         let mut values = vec![0; sent.len()];
-        let known = if levels.is_some() { Levels::Known(&sent_levels) } else { Levels::Flat };
+        let known = if levels.is_some() { Levels::Wider(&sent_levels, shift) } else { Levels::Flat };
         if sent.is_empty() {
             return;
         }

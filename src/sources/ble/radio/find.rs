@@ -33,6 +33,8 @@ pub(super) enum Fault {
     System(String),
     /// It answers, and this is how it is.
     Standing(String),
+    /// All is well, and nobody was heard.
+    NotHeard(String),
     /// The implant speaks another version of the link.
     Version(Option<u8>),
 }
@@ -40,7 +42,7 @@ pub(super) enum Fault {
 impl Fault {
     pub(super) fn text(&self) -> String {
         match self {
-            Fault::System(text) | Fault::Standing(text) => text.clone(),
+            Fault::System(text) | Fault::Standing(text) | Fault::NotHeard(text) => text.clone(),
             Fault::Version(Some(version)) => {
                 format!(
                     "it speaks version {version} of the link, this program {}",
@@ -107,7 +109,7 @@ pub(super) async fn seek(
     let adapters = adapters(manager, address.adapter.as_deref()).await?;
     let looks = adapters.iter().map(|(adapter, name)| look(adapter, name, address, unheard));
     let mut looking: FuturesUnordered<_> = looks.collect();
-    let mut found = Err(Fault::Standing(format!("looking for {}", address.peer)));
+    let mut found = Err(Fault::NotHeard(format!("looking for {}", address.peer)));
     let first = async {
         while let Some(one) = looking.next().await {
             found = one;

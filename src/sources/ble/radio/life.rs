@@ -69,6 +69,10 @@ async fn session(
                 Attempt::Closed => return Session::Closed,
                 Attempt::Failed(fault) => {
                     n_bad = if matches!(fault, Fault::System(_)) { n_bad + 1 } else { 0 };
+                    if matches!(fault, Fault::NotHeard(_)) {
+                        // Whoever looks is ready for when the implant comes back.
+                        *pause = PAUSE;
+                    }
                     sink.stand(fault.text());
                 }
                 Attempt::Lost { was_heard, implant } => {
