@@ -27,7 +27,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     Profiles,
     Faults(FaultsArgs),
 }
@@ -102,6 +102,9 @@ struct BleArgs {
     /// Send each packet again so many packets later, as an attacker would
     #[arg(long, value_name = "PACKETS", hide = true)]
     replay: Option<usize>,
+    /// Send old packets wherever there is room, to see what the radio carries
+    #[arg(long, hide = true)]
+    flood: bool,
 }
 
 /// Read a fault script, say what is wrong with it, or print it as it was understood.
@@ -245,6 +248,7 @@ fn over_bluetooth(args: &ServeArgs, body: Body, what: &str, seconds: f64) -> Res
         att_mtu: ble.att_mtu,
         interval_ms,
         replay_after: ble.replay,
+        floods: ble.flood,
     };
     eprintln!("{what}, over Bluetooth LE as `{}`; Ctrl-C ends it", args.name);
     let served = serve(body, &settings, seconds, &STOP)?;

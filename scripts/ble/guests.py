@@ -45,7 +45,14 @@ def prepare(folder):
         raise RuntimeError(f"setup failed: {done.stdout}")
     build = "cargo build --release --quiet --bin efference --bin firmware-sim -p efference -p firmware-sim"
     subprocess.run([*build.split(), "--features", "firmware-sim/ble"], cwd=ROOT, check=True, stdout=sys.stderr)
-    binary = ROOT / "target" / "release" / "efference"
+    # Of their own, and without what debuggers need: a guest reads them while others build.
+    (folder / "bin").mkdir(exist_ok=True)
+    for name in ["efference", "firmware-sim"]:
+        built, wanted = ROOT / "target" / "release" / name, folder / "bin" / name
+        if not wanted.exists() or wanted.stat().st_mtime < built.stat().st_mtime:
+            subprocess.run(["strip", "-o", wanted.with_suffix(".new"), built], check=True)
+            wanted.with_suffix(".new").replace(wanted)
+    binary = folder / "bin" / "efference"
     for key in ["key", "other-key"]:
         if not (folder / key).exists():
             subprocess.run([binary, "pair", folder / key], check=True, stdout=subprocess.DEVNULL)
@@ -60,7 +67,7 @@ def start(folder, scenarios, file=HERE / "scenarios", shift=1):
     kernel = next((folder / "kernel" / "boot").glob("vmlinuz-*"))
     command = (
         "console=ttyS0 panic=-1 quiet loglevel=3 mitigations=off"
-        f" BLE_INIT={HERE / 'guest'} BLE_BIN={ROOT / 'target' / 'release'} BLE_WORK={folder}"
+        f" BLE_INIT={HERE / 'guest'} BLE_BIN={folder / 'bin'} BLE_WORK={folder}"
         f" BLE_SCENARIOS={','.join(scenarios)}"
     )
     qemu = (

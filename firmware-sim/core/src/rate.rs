@@ -98,7 +98,8 @@ impl RateControl {
 
     /// The carrier begins anew: what it took before, and what waited meanwhile, tells nothing of what it takes now.
     pub fn begin_anew(&mut self, now_us: u64) {
-        self.capacity_bps = 0;
+        (self.capacity_bps, self.waiting_bits) = (0, 0);
+        (self.hold_us, self.up_at_us, self.fits_since_us) = (0, None, None);
         self.restart(now_us);
     }
 
@@ -343,9 +344,10 @@ mod tests {
             control.produced(16_000);
             if tick == 399 {
                 control.taken(2_000, true);
+                assert!(control.setting() != Setting::ALL);
                 control.begin_anew(5_000_000 + tick * 20_000);
             }
-            control.step(5_000_000 + tick * 20_000);
+            control.step(5_000_000 + tick * 20_000, 250_000, true);
         }
         run(&mut control, 13_000_000, 1, 800_000, 2_000_000);
         assert_eq!(control.setting(), Setting::ALL);

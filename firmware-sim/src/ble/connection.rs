@@ -154,6 +154,7 @@ async fn send<P: PacketPool>(
 ) {
     let mut packet = [0; PACKET_MAX];
     let mut was_heard = false;
+    let mut last = Vec::new();
     loop {
         // Whether acknowledgements are listened to can't be asked of TrouBLE 0.8; a host that misses one asks again.
         let is_heard = handles.data.should_notify(connection);
@@ -168,7 +169,11 @@ async fn send<P: PacketPool>(
             None
         };
         let Some((n, lane)) = polled else {
-            desk.wake.notified().await;
+            if desk.settings.floods && is_heard && !last.is_empty() {
+                again(desk, handles, connection, &last).await;
+            } else {
+                desk.wake.notified().await;
+            }
             continue;
         };
         let packet = &packet[..n];
@@ -187,17 +192,38 @@ async fn send<P: PacketPool>(
             Lane::Data => handles.data.notify_raw(connection, packet, false).await,
         };
         desk.served.borrow_mut().tell(lane, n, sent.is_ok());
-        if let (Some(after), Lane::Data) = (desk.settings.replay_after, lane) {
+        if lane != Lane::Data {
+            continue;
+        }
+        if desk.settings.floods && n >= last.len() {
+            last = packet.to_vec();
+        }
+        if let Some(after) = desk.settings.replay_after {
             let old = {
                 let mut sent = desk.sent.borrow_mut();
                 sent.push_back(packet.to_vec());
                 if sent.len() > after { sent.pop_front() } else { None }
             };
             if let Some(old) = old {
-                // Whether it goes out is the attacker's concern.
-                let _sent = handles.data.notify_raw(connection, &old, false).await;
+                again(desk, handles, connection, &old).await;
             }
         }
+    }
+}
+
+/// Sends an old packet.
+async fn again<P: PacketPool>(
+    desk: &Desk,
+    handles: &Handles,
+    connection: &GattConnection<'_, '_, P>,
+    old: &[u8],
+) {
+    if handles.data.notify_raw(connection, old, false).await.is_ok() {
+        let mut served = desk.served.borrow_mut();
+        served.tell_again(old.len());
+    } else {
+        // Without a connection nothing waits for room.
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Settings {
     pub interval_ms: Option<(f64, f64)>,
     /// Each packet of data is sent again so many packets later, for tests of what the host does with it.
     pub replay_after: Option<usize>,
+    /// Wherever there is room an old packet is sent again, to see what the radio carries.
+    pub floods: bool,
 }
 
 /// Whose radio.
@@ -66,6 +68,10 @@ pub struct Served {
     pub received: u64,
     /// Packets that TrouBLE didn't take.
     pub refused: u64,
+    /// Old packets that were sent once more, and their bytes.
+    pub again: (u64, u64),
+    /// When the first and the last packet went out, s.
+    pub span: Option<(f64, f64)>,
     /// Datagrams that the implant sealed.
     pub datagrams: u64,
     /// Bins that were given up before they were sent.
@@ -293,9 +299,22 @@ impl Served {
         if is_sent {
             self.packets[lane as usize] += 1;
             self.bytes += n_bytes as u64;
+            self.stretch();
         } else {
             self.refused += 1;
         }
+    }
+}
+
+impl Served {
+    /// An old packet was sent once more.
+    pub(super) fn tell_again(&mut self, n_bytes: usize) {
+        self.again = (self.again.0 + 1, self.again.1 + n_bytes as u64);
+        self.stretch();
+    }
+
+    fn stretch(&mut self) {
+        self.span = Some((self.span.map_or(self.seconds, |span| span.0), self.seconds));
     }
 }
 
@@ -313,6 +332,10 @@ impl std::fmt::Display for Served {
             of(Lane::Data),
             self.refused
         )?;
+        if let (Some((from, to)), (1.., _)) = (self.span, self.again) {
+            let kilobytes = (self.bytes + self.again.1) as f64 / (to - from).max(1e-3) / 1e3;
+            writeln!(f, "and {} old ones once more; {kilobytes:.1} KB/s in all", self.again.0)?;
+        }
         writeln!(f, "to the device: {} packets; {} bins given up", self.received, self.bins_dropped)?;
         writeln!(f, "the simulation was {:.1} ms behind at worst", self.late_ms)
     }
