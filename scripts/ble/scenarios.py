@@ -68,13 +68,21 @@ def reboot(outcome):
     return recovers(250, (2,), 400)(outcome)
 
 
-def mtu(packet_max):
+def mtu(packet_max, name="Implant"):
     def checked(outcome):
-        found = outcome.link()["bluetooth"]["packet_max"]
+        bins(outcome, name)
+        found = outcome.link(name)["bluetooth"]["packet_max"]
         need(found == packet_max, f"packets of {found} bytes")
-        return nothing_lost(outcome)
+        return nothing_lost(outcome, name)
 
     return checked
+
+
+def interval_50(outcome):
+    told = nothing_lost(outcome, "Slow")
+    p50_ms = outcome.link("Slow")["bin_latency"]["p50_us"] / 1e3
+    need(p50_ms > 15, f"the interval is not Linux's own: p50 {p50_ms} ms")
+    return told
 
 
 def slow_host(outcome):
@@ -111,9 +119,9 @@ CHECKS = {
     "blackout_1": recovers(300, (1, 2), 120),
     "blackout_8": recovers(250, (2,), 700),
     "reboot": reboot,
-    "mtu_23": mtu(20),
+    "mtu_23": mtu(20, "Small"),
     "mtu_517": mtu(512),
-    "interval_50": nothing_lost,
+    "interval_50": interval_50,
     "slow_host": slow_host,
     "wrong_key": wrong_key,
     "replayed": replayed,
