@@ -1,6 +1,7 @@
 //! Figures of a whole link in simulated time: what it takes, what a lossy radio costs a decoder, what random faults do.
 //!
-//! In: `--scripts N` random fault scripts (1,000 by default), `--seconds S` for the others. Out: lines `name value` for
+//! In: `--scripts N` random fault scripts (1,000 by default), `--seconds S` for the others,
+//! `--only throughput|loss|scripts` for one part. Out: lines `name value` for
 //! `scripts/figures link`. All of it synthetic.
 
 use efference::Error;
@@ -8,13 +9,12 @@ use efference::config::{Config, DecoderConfig, DecoderKind};
 use efference::decode::Decoder;
 use efference::link::Wanted;
 use efference::pipeline::{Calibration, Event, Pipeline};
-use efference::recording::{self, Truth};
+use efference::recording;
 use efference::sources::{ReadOutcome, SampleSource};
 use efference::train::{self, Targets, score_actions};
 use firmware_sim::faults::Script;
 use firmware_sim::radio::Budget;
 use firmware_sim::scripts::{Outcome, run};
-use firmware_sim::tissue::Tissue;
 use firmware_sim::world::{Scene, World};
 
 fn main() -> Result<(), Error> {
@@ -23,9 +23,18 @@ fn main() -> Result<(), Error> {
         arguments.next().and_then(|value| value.parse().ok()).unwrap_or(usual)
     };
     let (n_scripts, seconds) = (argument("--scripts", 1_000), argument("--seconds", 60));
-    throughput(seconds as f64)?;
-    loss(seconds.max(30) as f64 * 5.0)?;
-    scripts(n_scripts)
+    let only = std::env::args().skip_while(|argument| argument != "--only").nth(1);
+    let is_wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    if is_wanted("throughput") {
+        throughput(seconds as f64)?;
+    }
+    if is_wanted("loss") {
+        loss(seconds.max(30) as f64 * 5.0)?;
+    }
+    if is_wanted("scripts") {
+        scripts(n_scripts)?;
+    }
+    Ok(())
 }
 
 /// Bits a second of everything that the device sends, headers, seals and tables included.
@@ -40,10 +49,11 @@ fn throughput(seconds: f64) -> Result<(), Error> {
         let budget = Budget { bits_per_second: 2_000_000, latency_us: 2_000, mtu: 512, queue_packets: 16 };
         let mut world = World::new(&Scene { wanted, budget, ..Scene::new(&device, seconds) })?;
         let mut block = world.new_block();
-        let (mut at_half, mut widest) = (0, 1);
+        let (mut at_half, mut n_frames, mut n_bins) = (0, 0, 0.0);
         while world.step()? {
             while world.pop(&mut block).is_some() {
-                widest = widest.max(block.header.spread);
+                n_frames += block.header.n_frames;
+                n_bins += f64::from(block.header.n_frames) / f64::from(block.header.spread.max(1));
             }
             if world.now_us() == (seconds * 5e5) as u64 {
                 at_half = world.report().ledger.packets.bytes;
@@ -53,7 +63,7 @@ fn throughput(seconds: f64) -> Result<(), Error> {
         let bytes = report.ledger.packets.bytes;
         println!("{name}.mbps {:.4}", bytes as f64 * 8.0 / seconds / 1e6);
         println!("{name}.settled_mbps {:.4}", (bytes - at_half) as f64 * 8.0 / (seconds / 2.0) / 1e6);
-        println!("{name}.bin_frames {}", widest.max(1));
+        println!("{name}.bin_frames {:.2}", f64::from(n_frames) / n_bins);
         println!("{name}.bins_lost {}", report.ledger.bins.lost);
         println!("{name}.balanced {}", u8::from(report.balanced));
         eprintln!("{name}: {}", report.format.as_deref().unwrap_or_default());
@@ -78,16 +88,16 @@ fn rate_for(profile: &str, mean_hz: f64) -> Result<f64, Error> {
 }
 
 /// Velocity R² of the last fifth, decoded behind a radio that loses nothing, 5 % and 20 % of the packets in bursts, by the
-/// same decoder, which was trained behind the good one.
+/// same decoder of half a second's history, which was trained behind the good one.
 fn loss(seconds: f64) -> Result<(), Error> {
     let device = "neuralink-n1,electrodes=256,seed=11";
-    let truth = Tissue::open(device, true, seconds + 1.0)?.truth().clone();
     let config = Config::parse("[bins]\nwidth_ms = 20", "figures")?;
-    let decoder_config = DecoderConfig { kind: DecoderKind::Wiener, lags: 10, ..config.decoder.clone() };
+    let decoder_config = DecoderConfig { kind: DecoderKind::Wiener, lags: 25, ..config.decoder.clone() };
     let n_bins = (seconds * 50.0) as u64 - 20;
-    let mut clean =
-        recording::of_source("world", "link", Box::new(World::new(&Scene::new(device, seconds))?), 0);
-    clean.truth = truth.clone();
+    let mut world = World::new(&Scene::new(device, seconds))?;
+    let truth = world.truth()?;
+    let mut clean = recording::of_source("world", "link", Box::new(world), 0);
+    clean.truth = truth;
     let data = train::collect(&mut clean, &config, &Calibration::default(), n_bins, |_| ())?;
     let (fitted, _) = train::score_last_fifth(&data, &decoder_config)?;
     let mut without = None;
@@ -97,7 +107,7 @@ fn loss(seconds: f64) -> Result<(), Error> {
         ("link.loss20", shipped("loss20")?),
     ] {
         let mut world = World::new(&Scene { script, ..Scene::new(device, seconds) })?;
-        let r2 = decoded(&mut world, &config, &fitted.decoder, &truth, n_bins)?;
+        let r2 = decoded(&mut world, &config, &fitted.decoder, n_bins)?;
         let report = world.report();
         let datagrams = report.ledger.datagrams;
         let share = r2 / *without.get_or_insert(r2);
@@ -115,16 +125,10 @@ fn shipped(name: &str) -> Result<Script, Error> {
 }
 
 /// Mean velocity R² of the last fifth of the bins, lost ones included.
-fn decoded(
-    world: &mut World,
-    config: &Config,
-    decoder: &Decoder,
-    truth: &Truth,
-    n_bins: u64,
-) -> Result<f64, Error> {
-    let nothing = Calibration::default();
+fn decoded(world: &mut World, config: &Config, decoder: &Decoder, n_bins: u64) -> Result<f64, Error> {
+    let (nothing, truth) = (Calibration::default(), world.truth()?);
     let mut pipeline = Pipeline::from_config(config, world.info(), &nothing, Some(decoder.clone()))?;
-    let targets = Targets::of(truth, pipeline.schedule(), n_bins as usize)
+    let targets = Targets::of(&truth, pipeline.schedule(), n_bins as usize)
         .ok_or_else(|| Error::usage("figures", "the tissue says nothing of movement"))?;
     let (mut block, mut decoded) = (world.new_block(), Vec::new());
     while world.read(&mut block)? == ReadOutcome::Block {
@@ -141,16 +145,30 @@ fn decoded(
 }
 
 fn scripts(n: u64) -> Result<(), Error> {
-    let (mut recovered, mut wrong) = (Vec::new(), 0);
-    for seed in 0..n {
-        match run(seed)? {
-            Outcome::Held { recovered_ms, .. } => recovered.extend(recovered_ms),
-            Outcome::Wrong(what) => {
-                eprintln!("seed {seed}: {what}");
-                wrong += 1;
+    let n_threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let runs = |first: u64| -> Result<(Vec<f64>, u64), Error> {
+        let (mut recovered, mut wrong) = (Vec::new(), 0);
+        for seed in (first..n).step_by(n_threads as usize) {
+            match run(seed)? {
+                Outcome::Held { recovered_ms, .. } => recovered.extend(recovered_ms),
+                Outcome::Wrong(what) => {
+                    eprintln!("seed {seed}: {what}");
+                    wrong += 1;
+                }
             }
         }
-    }
+        Ok((recovered, wrong))
+    };
+    let (mut recovered, mut wrong) = (Vec::new(), 0);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..n_threads).map(|first| scope.spawn(move || runs(first))).collect();
+        for thread in threads {
+            let (found, n_wrong) = thread.join().expect("no script panics")?;
+            recovered.extend(found);
+            wrong += n_wrong;
+        }
+        Ok::<(), Error>(())
+    })?;
     recovered.sort_by(f64::total_cmp);
     let at =
         |share: f64| recovered.get(((recovered.len() - 1) as f64 * share) as usize).copied().unwrap_or(0.0);

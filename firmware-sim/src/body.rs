@@ -9,7 +9,7 @@ use crate::faults::Script;
 use crate::implant::{Build, OwnedImplant};
 use crate::tissue::{Heard, Tissue};
 use efference::Error;
-use efference_firmware::link::{Now, Vitals};
+use efference_firmware::link::{Lane, Now, Vitals};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -69,6 +69,11 @@ impl Body {
         &mut self.implant
     }
 
+    /// What it is in.
+    pub fn tissue(&self) -> &Tissue {
+        &self.tissue
+    }
+
     /// The tissue has nothing more to say.
     pub fn is_over(&self) -> bool {
         self.is_over
@@ -102,6 +107,31 @@ impl Body {
         }
         let now = self.now();
         self.implant.with(|implant| implant.poll_packet(now, mtu, packet))
+    }
+
+    /// The implant's next packet, and what it carries.
+    pub fn poll_packet_apart(&mut self, mtu: usize, packet: &mut [u8]) -> Option<(usize, Lane)> {
+        if !self.is_on {
+            return None;
+        }
+        let now = self.now();
+        self.implant.with(|implant| implant.poll_packet_apart(now, mtu, packet))
+    }
+
+    /// A host has come, or come back.
+    pub fn begin_carrier(&mut self) {
+        let now = self.now();
+        self.implant.with(|implant| implant.begin_carrier(now));
+    }
+
+    /// The implant has power.
+    pub fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// Charge left, percent.
+    pub fn battery_percent(&self) -> u8 {
+        (100.0 * self.faults.battery(self.now_us)).round() as u8
     }
 
     fn now(&self) -> Now {

@@ -1,6 +1,7 @@
 //! A pretend implant that needs no surgery: simulated tissue, the firmware of the real thing, and a bad radio.
 
 pub mod bands;
+pub mod ble;
 pub mod body;
 pub mod clock;
 pub mod device_faults;

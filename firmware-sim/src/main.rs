@@ -27,7 +27,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     Profiles,
     Faults(FaultsArgs),
 }
@@ -39,14 +39,18 @@ Examples:
   efference pair implant.key
   firmware-sim serve neuralink-n1,seed=3 --listen 'udp://127.0.0.1:47500?key=implant.key'
   firmware-sim serve paradromics-50k --spikes --budget 1300000 --listen 'tcp://127.0.0.1:47500?key=implant.key'
-  firmware-sim serve blackrock-utah --faults firmware-sim/faults/loss5.toml --listen 'unix:///tmp/implant?plain'")]
+  firmware-sim serve blackrock-utah --faults firmware-sim/faults/loss5.toml --listen 'unix:///tmp/implant?plain'
+  firmware-sim serve neuralink-n1 --spikes --ble=hci1 --key implant.key --name Implant
+  firmware-sim serve neuralink-n1 --spikes --ble --radio errors=0.1 --key implant.key")]
 struct ServeArgs {
     /// A profile, or a file with one, and what differs: neuralink-n1,seed=3,electrodes=64
     #[arg(value_name = "PROFILE[,KEY=VALUE…]")]
     device: String,
     /// Where hosts find it: udp://, tcp://, unix:// or pipe://, with ?key=FILE or ?plain
-    #[arg(long, value_name = "ADDRESS")]
-    listen: String,
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "ble")]
+    listen: Option<String>,
+    #[command(flatten)]
+    ble: BleArgs,
     /// What goes wrong, in TOML
     #[arg(long, value_name = "FILE.toml")]
     faults: Option<PathBuf>,
@@ -68,6 +72,39 @@ struct ServeArgs {
     /// End after so long
     #[arg(long)]
     seconds: Option<f64>,
+}
+
+/// Bluetooth LE in place of an address, in a build with the feature `ble`.
+#[derive(Args)]
+struct BleArgs {
+    /// Over Bluetooth LE: on the adapter hciN, or on a modelled radio behind /dev/vhci
+    #[arg(
+        long,
+        value_name = "hciN|vhci",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "vhci",
+        conflicts_with = "listen"
+    )]
+    ble: Option<String>,
+    /// What the modelled radio does: a TOML file, or errors=0.1,blackout_at_s=3
+    #[arg(long, value_name = "FILE.toml|KEY=VALUE,…", requires = "ble")]
+    radio: Option<String>,
+    /// The pairing key; `plain` sends all in the clear
+    #[arg(long, value_name = "FILE", requires = "ble")]
+    key: Option<String>,
+    /// Largest ATT_MTU: 23, 247 or 517
+    #[arg(long, default_value_t = 247)]
+    att_mtu: u16,
+    /// Connection intervals to ask for, ms; `any` asks for none
+    #[arg(long, value_name = "FROM-TO", default_value = "7.5-15")]
+    interval_ms: String,
+    /// Send each packet again so many packets later, as an attacker would
+    #[arg(long, value_name = "PACKETS", hide = true)]
+    replay: Option<usize>,
+    /// Send old packets wherever there is room, to see what the radio carries
+    #[arg(long, hide = true)]
+    flood: bool,
 }
 
 /// Read a fault script, say what is wrong with it, or print it as it was understood.
@@ -101,7 +138,7 @@ fn main() -> ExitCode {
 fn run(args: &ServeArgs) -> Result<(), Error> {
     // Everything is looked at before anything starts.
     let script = args.faults.as_ref().map_or_else(|| Ok(Script::clean()), |path| Script::read(path))?;
-    let address = LinkAddress::parse(&args.listen, "--listen")?;
+    let address = args.listen.as_ref().map(|listen| LinkAddress::parse(listen, "--listen")).transpose()?;
     let seconds = args.seconds.unwrap_or(SECONDS_MAX);
     if !(seconds > 0.0 && seconds <= SECONDS_MAX) {
         return Err(
@@ -112,14 +149,17 @@ fn run(args: &ServeArgs) -> Result<(), Error> {
         return Err(Error::usage("--latency-ms", format!("{}", args.latency_ms)).legal("0 to 10000"));
     }
     let settings = Settings::parse(&format!("sim:{}", args.device))?;
-    let budget = Budget {
-        bits_per_second: args.budget.unwrap_or(settings.profile.link.budget_bits_per_s.value as u64),
-        latency_us: (args.latency_ms * 1e3) as u64,
-        mtu: args.mtu,
-        queue_packets: QUEUE_PACKETS,
+    let budget_of_profile = settings.profile.link.budget_bits_per_s.value as u64;
+    let secrecy = match (&address, args.ble.key.as_deref()) {
+        (Some(address), _) => address.secrecy.clone(),
+        (None, Some("plain")) => Secrecy::Plain,
+        (None, Some(path)) => Secrecy::Key(path.into()),
+        (None, None) => {
+            return Err(Error::usage("--ble", "without a key")
+                .hint("--key FILE of `efference pair FILE`, or --key plain"));
+        }
     };
-    let mut radio = Radio::new(&script, budget)?;
-    let (access, fingerprint) = match &address.secrecy {
+    let (access, fingerprint) = match &secrecy {
         Secrecy::Plain => {
             eprintln!("warning: `?plain`: everything is sent in the clear");
             (Access::Plain, "in the clear".to_string())
@@ -137,7 +177,7 @@ fn run(args: &ServeArgs) -> Result<(), Error> {
         profile: settings.profile,
         name: args.name.clone(),
         boot: number(0) as u32,
-        mtu: args.mtu.clamp(20, 512) as u16,
+        mtu: if address.is_some() { args.mtu.clamp(20, 512) as u16 } else { 512 },
         n_datagrams: N_DATAGRAMS,
         spikes_given: args.spikes,
         access,
@@ -145,11 +185,74 @@ fn run(args: &ServeArgs) -> Result<(), Error> {
     let (name, n) = (build.profile.name.clone(), build.n_electrodes);
     let tissue = Tissue::open(&args.device, args.spikes, seconds + 1.0)?;
     let mut body = Body::new(build, tissue, &script, number(8))?;
+    let Some(address) = address else {
+        return over_bluetooth(
+            args,
+            body,
+            &format!("{name}, {n} electrodes (synthetic), {fingerprint}"),
+            seconds,
+        );
+    };
+    let budget = Budget {
+        bits_per_second: args.budget.unwrap_or(budget_of_profile),
+        latency_us: (args.latency_ms * 1e3) as u64,
+        mtu: args.mtu,
+        queue_packets: QUEUE_PACKETS,
+    };
+    let mut radio = Radio::new(&script, budget)?;
     let mut transport = Transport::listen(&address.carrier)?;
     let at = transport.local_address().map_or_else(|| address.carrier.to_string(), |at| at.to_string());
     eprintln!("{name}, {n} electrodes (synthetic), at {at}, {fingerprint}; Ctrl-C ends it");
     let served = serve(&mut body, &mut radio, &mut transport, seconds, &STOP)?;
     print!("{}", account(&served));
+    Ok(())
+}
+
+#[cfg(not(feature = "ble"))]
+fn over_bluetooth(_: &ServeArgs, _: Body, _: &str, _: f64) -> Result<(), Error> {
+    Err(Error::usage("--ble", "this build knows no Bluetooth")
+        .hint("cargo build -p firmware-sim --features ble"))
+}
+
+#[cfg(feature = "ble")]
+fn over_bluetooth(args: &ServeArgs, body: Body, what: &str, seconds: f64) -> Result<(), Error> {
+    use firmware_sim::ble::radio::RadioSettings;
+    use firmware_sim::ble::serve::{ATT_MTUS, ControllerChoice, Settings, serve};
+    let ble = &args.ble;
+    let radio =
+        ble.radio.as_deref().map_or_else(|| Ok(RadioSettings::default()), RadioSettings::of_argument)?;
+    let choice = ble.ble.as_deref().unwrap_or_default();
+    let controller = match (choice, choice.strip_prefix("hci").map(str::parse)) {
+        ("vhci", _) => ControllerChoice::Modelled(radio),
+        (_, Some(Ok(number))) => ControllerChoice::Hci(number),
+        _ => return Err(Error::usage("--ble", format!("`{choice}`")).legal("vhci, or hci0, hci1 and so on")),
+    };
+    if !ATT_MTUS.contains(&ble.att_mtu) {
+        return Err(Error::usage("--att-mtu", ble.att_mtu.to_string()).legal("23, 247 or 517"));
+    }
+    let interval_ms = match ble.interval_ms.as_str() {
+        "any" => None,
+        text => {
+            let (from, to) = text.split_once('-').unwrap_or((text, text));
+            let is_legal = |(from, to): &(f64, f64)| *from >= 7.5 && from <= to && *to <= 4_000.0;
+            let span = from.parse().ok().zip(to.parse().ok()).filter(is_legal);
+            Some(span.ok_or_else(|| {
+                Error::usage("--interval-ms", format!("`{text}`")).legal("7.5 to 4000, as in 7.5-15, or any")
+            })?)
+        }
+    };
+    let settings = Settings {
+        controller,
+        name: args.name.clone(),
+        model: what.split(',').next().unwrap_or_default().to_string(),
+        att_mtu: ble.att_mtu,
+        interval_ms,
+        replay_after: ble.replay,
+        floods: ble.flood,
+    };
+    eprintln!("{what}, over Bluetooth LE as `{}`; Ctrl-C ends it", args.name);
+    let served = serve(body, &settings, seconds, &STOP)?;
+    print!("{served}");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! In: a seed. Out: whether the link did what it has to: every ledger balanced, the stream back a second after the last
 //! fault, no intent that is not a number, and no frame that is acted on when it is stale.
 
-use crate::faults::Script;
+use crate::faults::{RANDOM_ELECTRODES, Script};
 use crate::world::{Scene, World};
 use efference::Error;
 use efference::HostTime;
@@ -112,7 +112,7 @@ fn decoder() -> Result<Decoder, Error> {
     Ok(Decoder::new(normaliser, LinearDecoder::new(weights, output).ok_or_else(unfit)?))
 }
 
-const ELECTRODES: usize = 64;
+const ELECTRODES: usize = RANDOM_ELECTRODES;
 const SECONDS: f64 = 20.0;
 const HOLD_NS: u64 = 100_000_000;
 /// After a fault's end.

@@ -3,7 +3,7 @@
 A new group is a new module, and a line in GROUPS.
 """
 
-from . import demo, detectors, frontend, link, replay, sparse
+from . import bluetooth, demo, detectors, frontend, link, replay, sparse
 
 GROUPS = {
     "replay": replay.figures,
@@ -12,4 +12,5 @@ GROUPS = {
     "frontend": frontend.figures,
     "sparse": sparse.figures,
     "link": link.figures,
+    "bluetooth": bluetooth.figures,
 }

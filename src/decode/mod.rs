@@ -6,6 +6,7 @@
 
 mod linear;
 mod normaliser;
+mod recent;
 mod sparse;
 
 pub use linear::{LinearDecoder, Output, Weights};
@@ -13,6 +14,7 @@ pub use normaliser::Normaliser;
 
 use crate::binning::Bin;
 use crate::intents::Intent;
+use recent::Recent;
 use sparse::SparseReadout;
 
 /// Normaliser and decoder as they were trained together, with their state.
@@ -20,6 +22,7 @@ use sparse::SparseReadout;
 pub struct Decoder {
     normaliser: Normaliser,
     linear: LinearDecoder,
+    recent: Recent,
     /// For streams of crossings.
     sparse: Option<SparseReadout>,
 }
@@ -31,7 +34,8 @@ impl Decoder {
     /// If they are not of the same number of features.
     pub fn new(normaliser: Normaliser, linear: LinearDecoder) -> Self {
         assert_eq!(normaliser.n_features(), linear.n_features(), "normaliser and decoder fit each other");
-        Decoder { normaliser, linear, sparse: None }
+        let recent = Recent::new(linear.n_features());
+        Decoder { normaliser, linear, recent, sparse: None }
     }
 
     /// The same at rest, for bins of a stream of crossings: what it says differs by rounding alone, and what it costs
@@ -45,8 +49,8 @@ impl Decoder {
         self
     }
 
-    /// Decodes the next bin. What is unknown says nothing: those features, and all of a bin of which nothing came,
-    /// count as their means.
+    /// Decodes the next bin. What is unknown, single features or all of a bin of which nothing came, counts as its
+    /// recent mean, which fades to the mean of training.
     pub fn decode(&mut self, bin: &Bin) -> Intent {
         if bin.starts_segment {
             self.reset();
@@ -58,13 +62,16 @@ impl Decoder {
         }
         let features = self.linear.push();
         if bin.received_frames == 0 {
-            features.fill(0.0);
+            self.recent.fill_all(features);
         } else {
             self.normaliser.apply(&bin.features, features);
             for channel in bin.unknown_channels() {
                 // Behind the counts of all channels stands the power of each.
-                features[channel..].iter_mut().step_by(bin.n_channels).for_each(|x| *x = 0.0);
+                for feature in (channel..features.len()).step_by(bin.n_channels) {
+                    features[feature] = self.recent.fill(feature);
+                }
             }
+            self.recent.follow(features);
         }
         intent(self.linear.step())
     }
@@ -79,6 +86,7 @@ impl Decoder {
     /// Forgets all bins.
     pub fn reset(&mut self) {
         self.linear.reset();
+        self.recent.reset();
         if let Some(sparse) = &mut self.sparse {
             sparse.reset();
         }

@@ -10,6 +10,7 @@
 //! (a transposed filter), so that no history of features is kept. Products are those of `f32` values in `f64`, summed in
 //! ascending order of channels: the same bins give the same sums to the last bit, however the stream was cut.
 
+use super::recent::SparseRecent;
 use super::{LinearDecoder, Normaliser};
 use crate::binning::Bin;
 
@@ -33,6 +34,7 @@ pub(super) struct SparseReadout {
     coming: Vec<f64>,
     /// Where the newest bin's stands.
     newest: usize,
+    recent: SparseRecent,
 }
 
 impl SparseReadout {
@@ -62,20 +64,35 @@ impl SparseReadout {
             of_silence,
             coming: vec![0.0; weights.lags * n_states],
             newest: 0,
+            recent: SparseRecent::new(n_features),
         }
     }
 
     /// Forgets all bins.
     pub(super) fn reset(&mut self) {
         self.coming.fill(0.0);
+        self.recent.reset();
     }
 
-    /// Adds what the next bin gives to itself and to those that come. What is unknown counts as its mean, 0.
+    /// Adds what the next bin gives to itself and to those that come. What is unknown counts as its recent
+    /// mean.
     pub(super) fn push(&mut self, bin: &Bin, normaliser: &Normaliser) {
-        if bin.received_frames == 0 {
-            return;
-        }
+        self.recent.begin_bin();
         self.sums.copy_from_slice(&self.of_silence);
+        if bin.received_frames == 0 {
+            (0..self.silence.len()).for_each(|feature| self.fill(feature));
+        } else {
+            self.hear(bin, normaliser);
+        }
+        let SparseReadout { coming, heard, sums, newest, n_states, .. } = self;
+        let lags = coming.len() / *n_states;
+        for (&(lag, state), sum) in heard.iter().zip(sums) {
+            coming[(*newest + lag) % lags * *n_states + state] += *sum;
+        }
+    }
+
+    /// Adds what a bin says of the channels that it touched, and what is taken for those that are unknown.
+    fn hear(&mut self, bin: &Bin, normaliser: &Normaliser) {
         let any_unknown = bin.unknown.iter().fold(0, |any, word| any | word) != 0;
         let is_unknown = |feature: usize| {
             let channel = feature % bin.n_channels;
@@ -83,8 +100,10 @@ impl SparseReadout {
         };
         let mut hear = |feature: usize| {
             if !is_unknown(feature) {
-                let heard = normaliser.scaled(feature, bin.features[feature]);
-                self.add(feature, f64::from(heard) - f64::from(self.silence[feature]));
+                let (heard, silence) =
+                    (normaliser.scaled(feature, bin.features[feature]), self.silence[feature]);
+                self.recent.follow(feature, heard, silence);
+                self.add(feature, f64::from(heard) - f64::from(silence));
             }
         };
         match &bin.touched {
@@ -95,15 +114,17 @@ impl SparseReadout {
             for channel in bin.unknown_channels() {
                 // Behind the counts of all channels stands the power of each.
                 for feature in (channel..bin.features.len()).step_by(bin.n_channels) {
-                    self.add(feature, -f64::from(self.silence[feature]));
+                    self.fill(feature);
                 }
             }
         }
-        let SparseReadout { coming, heard, sums, newest, n_states, .. } = self;
-        let lags = coming.len() / *n_states;
-        for (&(lag, state), sum) in heard.iter().zip(sums) {
-            coming[(*newest + lag) % lags * *n_states + state] += *sum;
-        }
+    }
+
+    /// Adds what is taken for a feature that is unknown.
+    fn fill(&mut self, feature: usize) {
+        let silence = self.silence[feature];
+        let filled = self.recent.fill(feature, silence);
+        self.add(feature, f64::from(filled) - f64::from(silence));
     }
 
     /// Writes the newest bin's sums, one a state; the next bin follows.

@@ -119,12 +119,14 @@ impl Tables {
         Some(is_complete)
     }
 
-    /// Decodes counts into `values`, bin by bin. The caller has seen that they are of channels that there are, and as
+    /// Decodes counts into `values`, bin by bin, of channels of a level of at least `level_min`, in bins in which all levels
+    /// are `shift` higher than those of the table. The caller has seen that they are of channels that there are, and as
     /// many as `values` and the room have.
     pub(crate) fn decode(
         &mut self,
         counts: &Counts<'_>,
         level_min: u8,
+        shift: u8,
         values: &mut [u16],
     ) -> Result<(), Undecoded> {
         let corrupt = |_: counts::Corrupt| Undecoded::Corrupt;
@@ -138,7 +140,7 @@ impl Tables {
         self.named = counts.table;
         let all = &table.levels[first..][..n];
         if level_min == 0 {
-            return counts::decode(counts.coded, counts::Levels::Known(all), values).map_err(corrupt);
+            return counts::decode(counts.coded, counts::Levels::Wider(all, shift), values).map_err(corrupt);
         }
         // Only those channels are coded that are sent.
         let mut n_sent = 0;
@@ -148,7 +150,7 @@ impl Tables {
         }
         let coded = &mut self.coded[..n_sent * usize::from(counts.n_bins)];
         if n_sent > 0 {
-            let levels = counts::Levels::Known(&self.levels[..n_sent]);
+            let levels = counts::Levels::Wider(&self.levels[..n_sent], shift);
             counts::decode(counts.coded, levels, coded).map_err(corrupt)?;
         }
         let mut sent = coded.iter();
@@ -233,7 +235,7 @@ mod tests {
             table: version,
             coded: &bytes[..n],
         };
-        tables.decode(&record, level_min, &mut values)?;
+        tables.decode(&record, level_min, 0, &mut values)?;
         let mut expected = counts.iter();
         for (value, level) in values.iter().zip(all.iter().chain(all)) {
             let wanted = if *level >= level_min { *expected.next().expect("sent") } else { COUNT_UNKNOWN };

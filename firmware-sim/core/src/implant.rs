@@ -4,7 +4,7 @@
 //! Guarantees: what is sent depends on what came in and nothing else, so that a microcontroller and a desk send the same
 //! bytes.
 
-use crate::link::{LinkEnd, Now, RAW_MAX, Task, Vitals};
+use crate::link::{Lane, LinkEnd, Now, RAW_MAX, Task, Vitals};
 use crate::signal::FrontEnd;
 use efference_wire::codec::raw::{Converter, Encoder};
 use efference_wire::{Mode, Raw, Record};
@@ -146,6 +146,16 @@ impl<'a> Implant<'a> {
     /// The next packet for the radio; see [`LinkEnd::poll_packet`].
     pub fn poll_packet(&mut self, now: Now, mtu: usize, packet: &mut [u8]) -> Option<usize> {
         self.link.poll_packet(now, mtu, packet)
+    }
+
+    /// The next packet, and what it carries; see [`LinkEnd::poll_packet_apart`].
+    pub fn poll_packet_apart(&mut self, now: Now, mtu: usize, packet: &mut [u8]) -> Option<(usize, Lane)> {
+        self.link.poll_packet_apart(now, mtu, packet)
+    }
+
+    /// The carrier was lost and is there again; see [`LinkEnd::begin_carrier`].
+    pub fn begin_carrier(&mut self, now: Now) {
+        self.link.begin_carrier(now);
     }
 
     fn begin_epoch(&mut self) {

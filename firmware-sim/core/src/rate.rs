@@ -1,9 +1,10 @@
 //! What to give up when the radio carries less than the electrodes say.
 //!
-//! In: bits that the data took, bits that the radio took, the budget, and the time. Out: a [`Setting`] whenever another
-//! one fits better. Order of giving up: bin width first (a cursor hardly feels 40 ms), then precision, then the channels
-//! that fire least. Guarantees: never more than [`DOWN_US`] above the limit before it gives way, never up again before
-//! [`UP_US`] have passed in which the better setting would have fitted. What a better setting costs is only guessed, and
+//! In: bits that the data took, bits that the radio took and that wait for it, the budget, and the time. Out: a [`Setting`]
+//! whenever another one fits better. Order of giving up: bin width first (a cursor hardly feels 40 ms), then precision,
+//! then the channels that fire least. Guarantees: a second of more than the limit's worth may wait as long as it waits no
+//! longer than [`WAIT_US`] (a population that moves fires in bursts, and the next moment has room again), then it gives way;
+//! never up again before [`UP_US`] have passed in which the better setting would have fitted. What a better setting costs is only guessed, and
 //! guessed low; one that turns out too dear is tried again after twice the time, up to [`UP_MAX_US`], so that it neither
 //! flaps nor stays below what fits.
 
@@ -14,7 +15,7 @@ pub struct Setting {
     pub widening: u8,
     /// Higher counts are sent as this.
     pub count_max: u16,
-    /// Channels of lower rate levels are not sent.
+    /// Channels of lower rate levels, of bins as they were asked for, are not sent.
     pub level_min: u8,
 }
 
@@ -35,6 +36,8 @@ pub struct RateControl {
     since_us: u64,
     produced_bits: u64,
     taken_bits: u64,
+    /// What waited when it was last looked at.
+    waiting_bits: u32,
     /// Since when the next better rung would fit.
     fits_since_us: Option<u64>,
     /// For how long it must, and when it was last gone up.
@@ -55,6 +58,7 @@ impl RateControl {
             since_us: now_us,
             produced_bits: 0,
             taken_bits: 0,
+            waiting_bits: 0,
             fits_since_us: None,
             hold_us: UP_US,
             up_at_us: None,
@@ -92,6 +96,13 @@ impl RateControl {
         self.restart(now_us);
     }
 
+    /// The carrier begins anew: what it took before, and what waited meanwhile, tells nothing of what it takes now.
+    pub fn begin_anew(&mut self, now_us: u64) {
+        (self.capacity_bps, self.waiting_bits) = (0, 0);
+        (self.hold_us, self.up_at_us, self.fits_since_us) = (0, None, None);
+        self.restart(now_us);
+    }
+
     /// The bits of a second that the data took, headers and seals included.
     pub fn produced(&mut self, bits: u32) {
         self.produced_bits += u64::from(bits);
@@ -103,13 +114,19 @@ impl RateControl {
         self.was_full &= more_waits;
     }
 
-    /// What the other end says arrives, bits a second, where it says that less than two thirds of all does.
+    /// The same data take less from now on: better settings are tried at once.
+    pub fn ease(&mut self) {
+        self.hold_us = 0;
+    }
+
+    /// What the other end says arrives, bits a second, where it says that less than half of all does.
     pub fn arrives(&mut self, bps: u32) {
         self.capacity_bps = bps.max(BPS_MIN);
     }
 
-    /// Looks at what was counted; the new setting if it is another. Call it once a bin.
-    pub fn step(&mut self, now_us: u64) -> Option<Setting> {
+    /// Looks at what was counted; the new setting if it is another. `waiting_bits` wait for the radio; `is_half_full` where
+    /// there is soon no room for more. Call it once a bin.
+    pub fn step(&mut self, now_us: u64, waiting_bits: u32, is_half_full: bool) -> Option<Setting> {
         let elapsed_us = now_us.saturating_sub(self.since_us);
         if elapsed_us < WINDOW_US {
             return None;
@@ -118,11 +135,15 @@ impl RateControl {
         let produced_bps = per_second(self.produced_bits);
         if self.taken_bits == 0 {
             // Nothing was taken at all: a stall, of which no throughput can be learnt.
+        } else if self.capacity_bps != 0 && per_second(self.taken_bits) / 4 > self.capacity_bps {
+            // Far more went than it could carry: it is back.
+            self.capacity_bps = per_second(self.taken_bits);
+            self.hold_us = 0;
         } else if self.was_full && self.produced_bits > self.taken_bits {
             self.capacity_bps = per_second(self.taken_bits).max(BPS_MIN);
         } else if self.capacity_bps != 0 {
             // It may carry more again: only trying tells.
-            self.capacity_bps = self.capacity_bps.saturating_add(self.capacity_bps / 4);
+            self.capacity_bps = if self.has_failed() { 0 } else { self.capacity_bps.saturating_mul(2) };
             if self.budget_bps != 0 && self.capacity_bps > self.budget_bps {
                 self.capacity_bps = 0;
             }
@@ -132,7 +153,10 @@ impl RateControl {
             0 => u32::MAX,
             limit => limit,
         };
-        if produced_bps > limit {
+        let waiting_us = u64::from(waiting_bits) * 1_000_000 / u64::from(limit);
+        let is_draining = waiting_bits < self.waiting_bits - self.waiting_bits / 12;
+        self.waiting_bits = waiting_bits;
+        if !is_draining && (waiting_us > WAIT_US || is_half_full) {
             // As many rungs at once as it takes.
             while (self.rung as usize) < LADDER.len() - 1 && self.expected(produced_bps, before) > limit {
                 self.rung += 1;
@@ -141,10 +165,13 @@ impl RateControl {
                 self.rung += 1;
             }
             self.fits_since_us = None;
-            if let Some(up_at_us) = self.up_at_us.take() {
-                let is_too_dear = now_us.saturating_sub(up_at_us) < TRIED_US;
-                self.hold_us = if is_too_dear { (2 * self.hold_us).min(UP_MAX_US) } else { UP_US };
-            }
+            let is_too_dear = self.up_at_us.take().is_some_and(|up| now_us.saturating_sub(up) < TRIED_US);
+            self.hold_us = match () {
+                // A radio that all but failed may be back at any moment: what is lost by trying is little.
+                () if self.has_failed() => 0,
+                () if is_too_dear => (2 * self.hold_us).clamp(UP_US, UP_MAX_US),
+                () => UP_US,
+            };
         } else if self.rung > 0 {
             // A twentieth is kept free, for all that isn't data.
             let fits = |control: &Self| {
@@ -158,9 +185,10 @@ impl RateControl {
                 self.rung = before;
             } else {
                 (self.fits_since_us, self.up_at_us) = (None, Some(now_us));
+                // A population that rests now will move again: more than one only where twice as much would fit.
                 while self.rung > 0 {
                     self.rung -= 1;
-                    if !fits(self) {
+                    if u64::from(self.expected(produced_bps, before)) * 2 > u64::from(limit) {
                         self.rung += 1;
                         break;
                     }
@@ -169,6 +197,11 @@ impl RateControl {
         }
         self.restart(now_us);
         (self.rung != before).then(|| self.setting())
+    }
+
+    /// The radio carries next to nothing.
+    fn has_failed(&self) -> bool {
+        (1..FAILED_BPS).contains(&self.capacity_bps) && usize::from(self.rung) + 2 >= LADDER.len()
     }
 
     /// Bits a second on this rung where `bps` were seen on rung `from`.
@@ -198,7 +231,7 @@ const fn rung(widening: u8, count_max: u16, level_min: u8, cost: u16) -> Rung {
     Rung { setting: Setting { widening, count_max, level_min }, cost }
 }
 
-const LADDER: [Rung; 14] = [
+const LADDER: [Rung; 13] = [
     rung(1, COUNT_MAX, 0, 256),
     rung(2, COUNT_MAX, 0, 211),
     rung(3, COUNT_MAX, 0, 186),
@@ -206,27 +239,28 @@ const LADDER: [Rung; 14] = [
     rung(5, COUNT_MAX, 0, 155),
     rung(5, 3, 0, 145),
     rung(5, 1, 0, 110),
-    rung(5, 1, 4, 100),
-    rung(5, 1, 8, 88),
-    rung(5, 1, 10, 74),
-    rung(5, 1, 12, 62),
-    rung(5, 1, 14, 48),
-    rung(5, 1, 16, 32),
-    rung(5, 1, 18, 16),
+    rung(5, 1, 4, 88),
+    rung(5, 1, 6, 74),
+    rung(5, 1, 8, 62),
+    rung(5, 1, 10, 48),
+    rung(5, 1, 12, 32),
+    rung(5, 1, 14, 16),
 ];
 
 /// Nothing is cut off.
 pub const COUNT_MAX: u16 = 65_534;
 /// How long bits are counted before they are judged.
 const WINDOW_US: u64 = 250_000;
-/// After this long above the limit, it has given way.
-pub const DOWN_US: u64 = 2 * WINDOW_US;
+/// What waits longer than this makes it give way.
+pub const WAIT_US: u64 = 60_000;
 /// For so long the better setting must fit.
 pub const UP_US: u64 = 3_000_000;
 /// For so long where it didn't, again and again.
 pub const UP_MAX_US: u64 = 60_000_000;
 /// A better setting that lasted for so long was not too dear.
 const TRIED_US: u64 = 5_000_000;
+/// A radio that carries less than this, and the last rungs not even, has failed.
+const FAILED_BPS: u32 = 10_000;
 /// A radio that carries less than this is no radio.
 const BPS_MIN: u32 = 1_000;
 
@@ -236,16 +270,20 @@ mod tests {
     use proptest::prelude::*;
     use proptest::test_runner::RngSeed;
 
-    /// Data of `full_bps` on the first rung, for `seconds`; the rung and what was produced a second, each 20 ms.
+    /// Data of `full_bps` on the first rung, for `seconds`; what was produced a second and how long it waits, µs, each 20 ms.
     fn run(
         control: &mut RateControl,
         from_us: u64,
         seconds: u64,
         full_bps: u64,
         carries_bps: u64,
-    ) -> std::vec::Vec<u64> {
+    ) -> std::vec::Vec<(u64, u64)> {
         let mut produced = std::vec::Vec::new();
         let mut backlog = 0u64;
+        let sends_bps = match control.budget_bps {
+            0 => carries_bps,
+            budget => carries_bps.min(u64::from(budget)),
+        };
         for tick in 0..seconds * 50 {
             let now = from_us + (tick + 1) * 20_000;
             let rung = LADDER.iter().position(|rung| rung.setting == control.setting()).expect("a rung");
@@ -253,11 +291,11 @@ mod tests {
             let bits = full_bps / 50 * u64::from(LADDER[rung].cost) / 256 * 9 / 10 + full_bps / 500;
             control.produced(bits as u32);
             backlog += bits;
-            let takes = backlog.min(carries_bps / 50);
-            backlog = (backlog - takes).min(carries_bps / 5);
+            let takes = backlog.min(sends_bps / 50);
+            backlog = (backlog - takes).min(sends_bps / 5);
             control.taken(takes as u32, backlog > 0);
-            control.step(now);
-            produced.push(bits * 50);
+            control.step(now, backlog as u32, false);
+            produced.push((bits * 50, backlog * 1_000_000 / sends_bps));
         }
         produced
     }
@@ -276,7 +314,8 @@ mod tests {
     fn what_does_not_fit_widens_bins_first_and_comes_back() {
         let mut control = RateControl::new(1_300_000, 0);
         let produced = run(&mut control, 0, 20, 1_500_000, 5_000_000);
-        assert!(produced[25..].iter().all(|&bps| bps <= 1_300_000), "{:?}", &produced[..40]);
+        assert!(produced[30..].iter().all(|&(bps, _)| bps <= 1_300_000), "{:?}", &produced[..40]);
+        assert!(produced.iter().all(|&(_, us)| us <= WAIT_US + WINDOW_US / 5), "{:?}", &produced[..40]);
         assert_eq!((control.setting().count_max, control.setting().level_min), (COUNT_MAX, 0));
         assert_eq!(control.setting().widening, 2);
         run(&mut control, 20_000_000, 20, 900_000, 5_000_000);
@@ -290,9 +329,27 @@ mod tests {
         assert_eq!(control.setting(), Setting::ALL);
         let produced = run(&mut control, 5_000_000, 20, 800_000, 200_000);
         assert!(control.setting() != Setting::ALL);
-        let over = produced[50..].iter().filter(|&&bps| bps > 200_000).count();
+        let over = produced[50..].iter().filter(|&&(bps, _)| bps > 200_000).count();
         assert!(over < produced.len() / 5, "{over} of {} ticks above what it carries", produced.len());
         run(&mut control, 25_000_000, 120, 800_000, 2_000_000);
+        assert_eq!(control.setting(), Setting::ALL);
+    }
+
+    #[test]
+    fn a_carrier_that_begins_anew_is_not_judged_by_its_silence() {
+        let mut control = RateControl::new(0, 0);
+        run(&mut control, 0, 5, 800_000, 2_000_000);
+        // Nothing is taken for 8 s but a packet in its last window.
+        for tick in 0..400u64 {
+            control.produced(16_000);
+            if tick == 399 {
+                control.taken(2_000, true);
+                assert!(control.setting() != Setting::ALL);
+                control.begin_anew(5_000_000 + tick * 20_000);
+            }
+            control.step(5_000_000 + tick * 20_000, 250_000, true);
+        }
+        run(&mut control, 13_000_000, 1, 800_000, 2_000_000);
         assert_eq!(control.setting(), Setting::ALL);
     }
 
@@ -305,7 +362,7 @@ mod tests {
             for second in 0..60 {
                 let produced = run(&mut control, second * 1_000_000, 1, full, 10_000_000);
                 if second > 1 && control.rung as usize != LADDER.len() - 1 {
-                    let mean = produced.iter().sum::<u64>() / 50;
+                    let mean = produced.iter().map(|&(bps, _)| bps).sum::<u64>() / 50;
                     assert!(mean <= 1_100_000, "seed {seed}, second {second}: {mean} bits");
                 }
                 changes += u32::from(control.setting() != last);
@@ -332,11 +389,11 @@ mod tests {
                 control.set_budget(budget, now);
                 let produced = run(&mut control, now, 10, full, u64::from(budget));
                 now += 10_000_000;
-                // No more than a second in a row above the budget, but on the last rung, below which there is none.
+                // No more than two seconds in a row too long in waiting, but on the last rung, below which there is none.
                 let mut n_above = 0;
-                for &bps in &produced {
-                    n_above = if bps > u64::from(budget) { n_above + 1 } else { 0 };
-                    prop_assert!(n_above <= 50 || control.rung as usize == LADDER.len() - 1, "{} at {}", bps, budget);
+                for &(bps, us) in &produced {
+                    n_above = if us > 2 * WAIT_US { n_above + 1 } else { 0 };
+                    prop_assert!(n_above <= 100 || control.rung as usize == LADDER.len() - 1, "{} at {}", bps, budget);
                 }
             }
             control.set_budget(4_000_000, now);

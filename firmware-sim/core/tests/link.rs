@@ -75,6 +75,32 @@ fn counts_arrive_as_they_were_fired_whatever_the_packets() {
 }
 
 #[test]
+fn each_lane_has_datagrams_of_its_own_where_the_carrier_keeps_them_apart() {
+    for (n_channels, mtu) in [(100, 20), (1_024, 244), (5_000, 512)] {
+        let mut desk = Desk::new(n_channels, false, mtu);
+        desk.is_apart = true;
+        desk.us = 0;
+        desk.host.connect([8; 32]);
+        desk.exchange();
+        desk.say(&Record::Ping(1));
+        assert_eq!(desk.command(Operation::Start).status, Status::Done);
+        let mut firing = Firing::new(n_channels, 10.0, 3);
+        desk.us = 0;
+        let first = desk.heard.formats.last().expect("a format came").1.origin_sample;
+        let mut bins = run(&mut desk, &mut firing, 100);
+        let asked = Operation::RequestImpedance { first_electrode: 0, n_electrodes: n_channels as u16 };
+        assert_eq!(desk.command(asked).status, Status::Done);
+        desk.us = desk.us.next_multiple_of(20_000);
+        bins.extend(run(&mut desk, &mut firing, 100));
+        let n_checked = check(&desk, &bins[..100], first);
+        assert!(n_checked >= 95 * n_channels, "{n_checked} of {n_channels} channels, MTU {mtu}");
+        assert_eq!(desk.heard.impedances.len(), n_channels);
+        assert!(desk.n_of_lane.iter().all(|&n| n >= 3), "{:?}", desk.n_of_lane);
+        assert_eq!(desk.implant.link().bins_dropped(), 0);
+    }
+}
+
+#[test]
 fn what_a_host_needs_to_join_comes_each_second() {
     let mut desk = started(64, 247);
     run(&mut desk, &mut Firing::new(64, 10.0, 2), 500);

@@ -16,7 +16,7 @@ mod read;
 mod spans;
 mod write;
 
-pub use random::{RANDOM_END_S, RANDOM_FAULTS_MAX, RANDOM_START_S};
+pub use random::{RANDOM_ELECTRODES, RANDOM_END_S, RANDOM_FAULTS_MAX, RANDOM_START_S};
 pub(crate) use spans::Spans;
 
 use std::fmt;

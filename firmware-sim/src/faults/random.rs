@@ -67,8 +67,9 @@ fn draw(rng: &mut Xoshiro256PlusPlus) -> Fault {
         14 => window(Effect::DeadElectrodes(match rng.random() {
             true => Electrodes::Fraction(probability),
             false => {
-                let first = rng.random_range(0..64);
-                Electrodes::Channels((first..first + rng.random_range(1..32)).collect())
+                let first = rng.random_range(0..RANDOM_ELECTRODES);
+                let end = (first + rng.random_range(1..32)).min(RANDOM_ELECTRODES);
+                Electrodes::Channels((first..end).collect())
             }
         })),
         _ => {
@@ -89,5 +90,7 @@ fn log_uniform(rng: &mut Xoshiro256PlusPlus, low: f64, high: f64) -> f64 {
 pub const RANDOM_START_S: u64 = 1;
 /// Random faults are over by now, s.
 pub const RANDOM_END_S: u64 = 15;
+/// Electrodes of the device that random scripts are for.
+pub const RANDOM_ELECTRODES: usize = 64;
 /// Faults of one random script.
 pub const RANDOM_FAULTS_MAX: usize = 8;

@@ -7,6 +7,7 @@ use super::super::{Cause, tables};
 use super::{HELLO_HEAD, Host, Phase};
 use crate::error::Error;
 use crate::time::{ClockFit, DeviceTime, Fitted, HostTime, SampleRate};
+use crate::wire::codec::rates::shift_of_width;
 use crate::wire::packet::{DATAGRAM_MAX, MTU_MAX, MTU_MIN};
 use crate::wire::session::Received;
 use crate::wire::{Counts, Format, Hello, Operation, Pong, Power, Record, Records, Status, Telemetry};
@@ -205,7 +206,9 @@ impl Host {
         let Some(device) = &self.device else { return Ok(()) };
         let wanted = &self.settings.wanted;
         let (mode, width) = (wanted.mode, device.samples(wanted.bin_width_us));
-        let (budget, mtu, threshold) = (wanted.budget_bps, wanted.mtu, wanted.threshold);
+        let (budget, threshold) = (wanted.budget_bps, wanted.threshold);
+        // More than it can is not asked for.
+        let mtu = wanted.mtu.map(|mtu| mtu.min(device.mtu_max as u16));
         let raw: Vec<u8> =
             wanted.raw_electrodes.iter().flat_map(|electrode| electrode.to_le_bytes()).collect();
         if let Some(mtu) = mtu {
@@ -250,9 +253,12 @@ impl Host {
             assembly.refuse();
             return;
         }
-        let level_min = assembly.formats.of(counts.epoch).map_or(0, |epoch| epoch.format.level_min);
+        let (level_min, shift) = assembly.formats.of(counts.epoch).map_or((0, 0), |epoch| {
+            let format = &epoch.format;
+            (format.level_min, shift_of_width(format.bin_samples, format.asked_bin_samples))
+        });
         let values = &mut self.values[..n_values];
-        let is_decoded = self.tables.decode(counts, level_min, values);
+        let is_decoded = self.tables.decode(counts, level_min, shift, values);
         self.wants_key |= is_decoded == Err(tables::Undecoded::Table);
         for bin in 0..counts.n_bins {
             let Some(number) = counts.bin.checked_add(u32::from(bin)) else {

@@ -321,7 +321,9 @@ impl Scripted {
             .map(|(bin, channel)| count(self.boot, start(bin), channel))
             .collect();
         let levels: Vec<u8> = sent.iter().map(|&channel| Scripted::level(self.table, channel)).collect();
-        let known = if self.table == 0 { counts::Levels::Flat } else { counts::Levels::Known(&levels) };
+        let shift = rates::shift_of_width(self.format.bin_samples, self.format.asked_bin_samples);
+        let known =
+            if self.table == 0 { counts::Levels::Flat } else { counts::Levels::Wider(&levels, shift) };
         let mut coded = [0; 480];
         let length = counts::encode(&values, known, &mut coded).expect("room");
         self.say(&[Record::Counts(Counts {

@@ -18,6 +18,33 @@ pub enum Levels<'a> {
     Flat,
     /// A level a channel.
     Known(&'a [u8]),
+    /// A level a channel, of narrower bins: in these all are so many levels higher, see
+    /// [`shift_of_width`](super::rates::shift_of_width).
+    Wider(&'a [u8], u8),
+}
+
+impl<'a> Levels<'a> {
+    /// Those of the first `n` channels.
+    ///
+    /// # Panics
+    /// If they are known of fewer.
+    #[must_use]
+    pub fn first(self, n: usize) -> Self {
+        match self {
+            Levels::Flat => Levels::Flat,
+            Levels::Known(levels) => Levels::Known(&levels[..n]),
+            Levels::Wider(levels, shift) => Levels::Wider(&levels[..n], shift),
+        }
+    }
+
+    /// Levels of the bins that a table is of, and by how many they are higher in these; `None` where nothing is known.
+    fn known(self) -> Option<(&'a [u8], u8)> {
+        match self {
+            Levels::Flat => None,
+            Levels::Known(levels) => Some((levels, 0)),
+            Levels::Wider(levels, shift) => Some((levels, shift)),
+        }
+    }
 }
 
 /// Bytes that no encoder wrote.
@@ -41,9 +68,9 @@ pub struct Prefix {
 /// # Panics
 /// If `counts` are not whole bins of `levels`.
 pub fn encode(counts: &[u16], levels: Levels<'_>, out: &mut [u8]) -> Result<usize, Full> {
-    let (n_channels, coding) = match levels {
-        Levels::Flat => (counts.len().max(1), Coding::One(flat_level(counts.iter()))),
-        Levels::Known(levels) => (levels.len(), Coding::Each(levels)),
+    let (n_channels, coding) = match levels.known() {
+        None => (counts.len().max(1), Coding::One(flat_level(counts.iter()))),
+        Some((levels, shift)) => (levels.len(), Coding::Each(levels, shift)),
     };
     assert!(n_channels > 0 && counts.len() % n_channels == 0, "whole bins");
     encode_as(counts.chunks_exact(n_channels), coding, out)
@@ -66,11 +93,11 @@ pub fn encode_prefix(
 ) -> Result<Prefix, Full> {
     assert!(first < n_channels && counts.len() % n_channels == 0, "whole bins, and a channel of them");
     let bins = || counts.chunks_exact(n_channels).map(|bin| &bin[first..]);
-    let coding = match levels {
-        Levels::Flat => Coding::One(flat_level(bins().flatten())),
-        Levels::Known(levels) => {
+    let coding = match levels.known() {
+        None => Coding::One(flat_level(bins().flatten())),
+        Some((levels, shift)) => {
             assert!(levels.len() == n_channels, "a level a channel");
-            Coding::Each(&levels[first..])
+            Coding::Each(&levels[first..], shift)
         }
     };
     let n = n_fitting_as(bins(), coding, out.len());
@@ -79,7 +106,7 @@ pub fn encode_prefix(
     }
     let coding = match coding {
         Coding::One(level) => Coding::One(level),
-        Coding::Each(levels) => Coding::Each(&levels[..n]),
+        Coding::Each(levels, shift) => Coding::Each(&levels[..n], shift),
     };
     let n_bytes = encode_as(bins().map(|bin| &bin[..n]), coding, out)?;
     Ok(Prefix { n_channels: n, n_bytes })
@@ -92,8 +119,8 @@ pub fn encode_prefix(
 /// [`Corrupt`] if it didn't; what stands in `counts` then means nothing.
 pub fn decode(bytes: &[u8], levels: Levels<'_>, counts: &mut [u16]) -> Result<(), Corrupt> {
     let mut decoder;
-    match levels {
-        Levels::Flat => {
+    match levels.known() {
+        None => {
             let (&level, rest) = bytes.split_first().ok_or(Corrupt)?;
             let table = TABLES.get(usize::from(level)).ok_or(Corrupt)?;
             decoder = Decoder::new(rest);
@@ -101,14 +128,14 @@ pub fn decode(bytes: &[u8], levels: Levels<'_>, counts: &mut [u16]) -> Result<()
                 *count = decode_one(&mut decoder, table)?;
             }
         }
-        Levels::Known(levels) => {
+        Some((levels, shift)) => {
             if levels.is_empty() || counts.len() % levels.len() != 0 {
                 return Err(Corrupt);
             }
             decoder = Decoder::new(bytes);
             for bin in counts.chunks_exact_mut(levels.len()) {
                 for (count, &level) in bin.iter_mut().zip(levels) {
-                    *count = decode_one(&mut decoder, table_of(level))?;
+                    *count = decode_one(&mut decoder, table_above(level, shift))?;
                 }
             }
         }
@@ -120,9 +147,9 @@ pub fn decode(bytes: &[u8], levels: Levels<'_>, counts: &mut [u16]) -> Result<()
 /// levels are flat that is with the level of all of `counts`, which [`encode_prefix`] takes.
 #[must_use]
 pub fn n_fitting(counts: &[u16], levels: Levels<'_>, n_bytes: usize) -> usize {
-    let coding = match levels {
-        Levels::Flat => Coding::One(flat_level(counts.iter())),
-        Levels::Known(levels) => Coding::Each(levels),
+    let coding = match levels.known() {
+        None => Coding::One(flat_level(counts.iter())),
+        Some((levels, shift)) => Coding::Each(levels, shift),
     };
     n_fitting_as(core::iter::once(counts), coding, n_bytes)
 }
@@ -139,7 +166,8 @@ pub const fn bound_bytes(n: usize) -> usize {
 enum Coding<'a> {
     /// The same for all, and the unit says which.
     One(u8),
-    Each(&'a [u8]),
+    /// A level a channel, so many higher.
+    Each(&'a [u8], u8),
 }
 
 fn encode_as<'c>(
@@ -156,11 +184,11 @@ fn encode_as<'c>(
             bins.flatten().for_each(|&count| encode_one(&mut encoder, table, count));
             Ok(1 + encoder.finish()?)
         }
-        Coding::Each(levels) => {
+        Coding::Each(levels, shift) => {
             let mut encoder = Encoder::new(out);
             for bin in bins {
                 for (&count, &level) in bin.iter().zip(levels) {
-                    encode_one(&mut encoder, table_of(level), count);
+                    encode_one(&mut encoder, table_above(level, shift), count);
                 }
             }
             encoder.finish()
@@ -177,13 +205,13 @@ fn n_fitting_as<'c>(
     let n_channels = bins.clone().map(<[u16]>::len).min().unwrap_or(0);
     let (head, n_levels) = match coding {
         Coding::One(_) => (1, n_channels),
-        Coding::Each(levels) => (0, levels.len()),
+        Coding::Each(levels, _) => (0, levels.len()),
     };
     let mut left = n_bytes.saturating_sub(head + END) as u64 * 8 * u64::from(BIT);
     for channel in 0..n_channels.min(n_levels) {
         let table = match coding {
             Coding::One(level) => table_of(level),
-            Coding::Each(levels) => table_of(levels[channel]),
+            Coding::Each(levels, shift) => table_above(levels[channel], shift),
         };
         let cost: u64 = bins.clone().map(|bin| u64::from(cost_of(table, bin[channel]))).sum();
         match left.checked_sub(cost) {
@@ -206,6 +234,11 @@ fn flat_level<'c>(counts: impl Iterator<Item = &'c u16>) -> u8 {
 #[inline]
 pub(super) fn table_of(level: u8) -> &'static LevelTable {
     &TABLES[usize::from(level) % N_LEVELS]
+}
+
+/// That of `shift` levels more, or of the highest.
+fn table_above(level: u8, shift: u8) -> &'static LevelTable {
+    &TABLES[(usize::from(level) % N_LEVELS + usize::from(shift)).min(N_LEVELS - 1)]
 }
 
 #[inline]

@@ -13,7 +13,7 @@
 //! [`Levels::Flat`]: super::counts::Levels::Flat
 
 use super::counts::Corrupt;
-use super::levels::{N_LEVELS, level_of, mean_of};
+use super::levels::{N_LEVELS, level_of, mean_of, shift_of};
 use super::range::{Decoder, Encoder, Full, SCALE};
 
 /// Running mean of one channel's counts.
@@ -58,6 +58,16 @@ impl Rate {
             _ => nearest,
         }
     }
+}
+
+/// By how many levels a channel's are higher in bins of `bin_samples` than in those of `asked_bin_samples`, which tables
+/// are of: to the nearest of the ratio's, which costs a per cent where a table of these bins' own would cost half a byte
+/// a channel, and the time until it is there.
+#[must_use]
+pub fn shift_of_width(bin_samples: u32, asked_bin_samples: u32) -> u8 {
+    // With bits to spare for steps of 1.5.
+    let shift = shift_of(u64::from(bin_samples) << 12, u64::from(asked_bin_samples.max(1)) << 12);
+    u8::try_from(shift).unwrap_or(0)
 }
 
 /// Codes levels, against those of another version where `base` has as many. The bytes used.

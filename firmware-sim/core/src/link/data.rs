@@ -29,7 +29,8 @@ pub(super) struct Data<'a> {
 
 impl Data<'_> {
     /// Counts of a bin as it was asked for; a new setting, and why, where the rate control wants another.
-    pub(super) fn push_counts(&mut self, now: Now, counts: &[u16]) -> Option<Reason> {
+    /// Without a host to send them to they are counted all the same, so that bins keep their numbers.
+    pub(super) fn push_counts(&mut self, now: Now, counts: &[u16], is_sending: bool) -> Option<Reason> {
         for (total, &count) in self.totals.iter_mut().zip(counts) {
             *total = total.saturating_add(count);
         }
@@ -38,11 +39,19 @@ impl Data<'_> {
         if self.n_summed < setting.widening {
             return None;
         }
+        if !is_sending {
+            self.totals.fill(0);
+            self.skip_bin();
+            return None;
+        }
+        // What the bins before left; this one has the time of a bin to go.
+        let (waiting_bits, is_half_full) = (self.outbox.n_bytes() as u32 * 8, self.outbox.is_half_full());
         let count_max = self.format.count_max;
         self.totals.iter_mut().for_each(|total| *total = (*total).min(count_max));
         self.tables.enter(self.totals);
         let is_whole = match self.tables.levels() {
-            (Levels::Known(_), _) if self.format.level_min > 0 => self.send_some_counts(),
+            (Levels::Flat, _) => self.send_counts(),
+            _ if self.format.level_min > 0 => self.send_some_counts(),
             _ => self.send_counts(),
         };
         if !is_whole {
@@ -50,9 +59,14 @@ impl Data<'_> {
         }
         self.totals.fill(0);
         (self.n_summed, self.bin) = (0, self.bin.wrapping_add(1));
-        let next = self.rate.step(now.us)?;
+        let next = self.rate.step(now.us, waiting_bits, is_half_full)?;
         let is_better = next.widening < setting.widening || next == Setting::ALL;
         Some(if is_better { Reason::Recovered } else { Reason::Budget })
+    }
+
+    /// A bin that nobody gets.
+    pub(super) fn skip_bin(&mut self) {
+        (self.n_summed, self.bin) = (0, self.bin.wrapping_add(1));
     }
 
     /// All channels; whether they had room.
@@ -63,10 +77,7 @@ impl Data<'_> {
             // More than a record can name would need half a megabyte of room.
             let end = n.min(first + usize::from(u16::MAX));
             let (levels, table) = self.tables.levels();
-            let levels = match levels {
-                Levels::Known(levels) => Levels::Known(&levels[..end]),
-                Levels::Flat => Levels::Flat,
-            };
+            let levels = levels.first(end);
             let (totals, epoch, bin) = (&self.totals[..end], self.format.epoch, self.bin);
             let record = |n_channels: usize| {
                 Record::Counts(Counts {
@@ -103,7 +114,11 @@ impl Data<'_> {
         let n = self.totals.len();
         let mut first = 0;
         while first < n {
-            let (Levels::Known(levels), table) = self.tables.levels() else { return false };
+            let (levels, shift, table) = match self.tables.levels() {
+                (Levels::Flat, _) => return false,
+                (Levels::Known(levels), table) => (levels, 0, table),
+                (Levels::Wider(levels, shift), table) => (levels, shift, table),
+            };
             // They are brought side by side, with where they stand.
             let (mut kept, mut kept_levels, mut places) = ([0; KEPT], [0; KEPT], [0; KEPT]);
             let (mut n_kept, mut end) = (0, first);
@@ -127,7 +142,7 @@ impl Data<'_> {
                     coded: &[],
                 })
             };
-            let (kept, kept_levels) = (&kept[..n_kept], Levels::Known(&kept_levels[..n_kept]));
+            let (kept, kept_levels) = (&kept[..n_kept], Levels::Wider(&kept_levels[..n_kept], shift));
             let mut next = first;
             let queue = Queue { outbox: &mut self.outbox, rate: &mut self.rate, room: self.room };
             let n_lost = queue.push(|records| {
@@ -197,7 +212,7 @@ impl Data<'_> {
         while first < n_all {
             let (levels, version) = self.tables.levels();
             let table = match levels {
-                Levels::Known(levels) => {
+                Levels::Known(levels) | Levels::Wider(levels, _) => {
                     Some(crossings::Table { version, levels: &levels[first as usize..counts.len()] })
                 }
                 Levels::Flat => None,

@@ -8,6 +8,7 @@ use super::data::Data;
 use super::{Abilities, Commands, Outbox, RAW_MAX, Tables, Task, Wanted};
 use crate::rate::{RateControl, Setting};
 use crate::signal::{Crossing, Snippet};
+use efference_wire::packet::Kind;
 use efference_wire::session::{Access, Device, Endpoint, Received, SealError, records_max};
 use efference_wire::{
     Ack, Format, Hello, Impedance, Mode, Pong, Reason, Record, RecordWriter, Records, Telemetry,
@@ -52,6 +53,17 @@ pub struct Vitals {
     pub temperature_centi: i16,
 }
 
+/// What a packet carries, for a carrier that keeps these apart, as Bluetooth's characteristics do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// A greeting, or acknowledgements.
+    Control,
+    /// How the device is.
+    Telemetry,
+    /// All else.
+    Data,
+}
+
 /// The device's end of a link.
 #[derive(Debug)]
 pub struct LinkEnd<'a> {
@@ -59,6 +71,8 @@ pub struct LinkEnd<'a> {
     state: State<'a>,
     /// Datagrams of the sessions before the last.
     n_sent_before: u64,
+    /// Of the packets that are on their way out.
+    lane: Lane,
 }
 
 /// Everything but the session, so that records can be read while they are acted on.
@@ -144,7 +158,7 @@ impl<'a> LinkEnd<'a> {
             credited_us: 0,
             reported: (0, 0),
         };
-        LinkEnd { endpoint: Endpoint::device(access), state, n_sent_before: 0 }
+        LinkEnd { endpoint: Endpoint::device(access), state, n_sent_before: 0, lane: Lane::Control }
     }
 
     /// The settings in force.
@@ -235,18 +249,20 @@ impl<'a> LinkEnd<'a> {
 
     /// Counts of a bin of the width that was asked for, which ended before `end_sample`.
     pub fn push_counts(&mut self, now: Now, end_sample: u64, counts: &[u16]) {
-        if !self.is_sending() || self.state.data.format.mode != Mode::Counts {
+        if self.state.data.format.mode != Mode::Counts {
             return;
         }
-        if let Some(reason) = self.state.data.push_counts(now, counts) {
+        let is_sending = self.is_sending();
+        if let Some(reason) = self.state.data.push_counts(now, counts, is_sending) {
             self.state.begin_epoch(end_sample, reason);
         }
     }
 
     /// Power of a bin of the width that was asked for, `8 · log2` of the mean square, a byte a channel.
     pub fn push_power(&mut self, power: impl Fn(usize) -> u8) {
-        if self.is_sending() {
-            self.state.data.push_power(power);
+        match self.is_sending() {
+            true => self.state.data.push_power(power),
+            false => self.state.data.skip_bin(),
         }
     }
 
@@ -282,6 +298,15 @@ impl<'a> LinkEnd<'a> {
     /// The next packet for the radio, written into `packet`, which has room for the MTU; `None` while there is nothing
     /// to send, or no budget to send it with. `mtu` is what the radio takes now.
     pub fn poll_packet(&mut self, now: Now, mtu: usize, packet: &mut [u8]) -> Option<usize> {
+        self.poll(now, mtu, packet, false).map(|(n_bytes, _)| n_bytes)
+    }
+
+    /// As [`LinkEnd::poll_packet`], for a carrier with a channel for each [`Lane`]: no datagram holds what belongs to two.
+    pub fn poll_packet_apart(&mut self, now: Now, mtu: usize, packet: &mut [u8]) -> Option<(usize, Lane)> {
+        self.poll(now, mtu, packet, true)
+    }
+
+    fn poll(&mut self, now: Now, mtu: usize, packet: &mut [u8], apart: bool) -> Option<(usize, Lane)> {
         let state = &mut self.state;
         let mtu = mtu.min(usize::from(state.commands.wanted().mtu));
         state.data.room = records_max(mtu, self.endpoint.access());
@@ -297,11 +322,17 @@ impl<'a> LinkEnd<'a> {
             let mut bytes = [0; efference_wire::packet::DATAGRAM_MAX];
             let room = state.data.room.min(bytes.len());
             let mut records = RecordWriter::new(&mut bytes[..room]);
-            state.write_control(now, n_sent, &mut records);
+            let mut lane = Lane::Data;
+            if apart {
+                lane = state.write_lane(now, n_sent, &mut records);
+            } else {
+                state.write_control(now, n_sent, &mut records);
+            }
             let mut n = records.len();
             let mut n_bins = 0;
             // Data share a datagram with what is due beside them; one that no longer fits at all is given up.
-            let first = state.data.outbox.first().filter(|first| n == 0 || n + first.len() <= room);
+            let fits = |first: &&[u8]| lane == Lane::Data && (n == 0 || n + first.len() <= room);
+            let first = state.data.outbox.first().filter(fits);
             if let Some(first) = first {
                 bytes[n..n + first.len()].copy_from_slice(first);
                 n += first.len();
@@ -317,11 +348,19 @@ impl<'a> LinkEnd<'a> {
             if sealed == Err(SealError::Exhausted) {
                 self.endpoint.end();
             }
+            self.lane = lane;
         }
         let n_bytes = self.endpoint.poll_packet(mtu, packet)?;
         state.credit -= n_bytes as i64 * 8;
         state.data.rate.taken(n_bytes as u32 * 8, !state.data.outbox.is_empty());
-        Some(n_bytes)
+        // A greeting may come before what was sealed, or again.
+        let is_greeting = packet[0] >> 2 & 7 == Kind::HelloBack as u8;
+        Some((n_bytes, if is_greeting { Lane::Control } else { self.lane }))
+    }
+
+    /// The carrier was lost and is there again: rate control forgets what it knew of it.
+    pub fn begin_carrier(&mut self, now: Now) {
+        self.state.data.rate.begin_anew(now.us);
     }
 
     fn is_sending(&self) -> bool {
@@ -358,6 +397,9 @@ impl<'a> State<'a> {
     }
 
     fn take(&mut self, now: Now, records: &[u8], on: &mut impl FnMut(Task<'_>)) {
+        if now.us.saturating_sub(self.heard_us) > SILENT_US {
+            self.data.rate.begin_anew(now.us);
+        }
         self.heard_us = now.us;
         for record in Records::new(records) {
             match record {
@@ -383,12 +425,16 @@ impl<'a> State<'a> {
                     }
                 }
                 Ok(Record::Report(report)) => {
+                    let was_known = self.data.tables.used().is_some();
                     self.data.tables.confirm(report.table);
+                    if !was_known && self.data.tables.used().is_some() {
+                        self.data.rate.ease();
+                    }
                     let sent = report.next_sequence.wrapping_sub(self.reported.0);
                     let came = report.received.wrapping_sub(self.reported.1);
                     if sent >= REPORT_MIN {
                         self.reported = (report.next_sequence, report.received);
-                        if came < sent / 3 * 2 {
+                        if came < sent / 2 {
                             self.data.rate.arrives(report.throughput_bps);
                         }
                     }
@@ -403,12 +449,41 @@ impl<'a> State<'a> {
 
     /// What is due beside the data.
     fn write_control(&mut self, now: Now, n_sent: u32, records: &mut RecordWriter<'_>) {
+        self.write_acks(records);
+        self.write_formats(now, records);
+        self.write_vitals(now, n_sent, records);
+        self.write_table(n_sent, records);
+    }
+
+    /// What is due of one lane; the lane.
+    fn write_lane(&mut self, now: Now, n_sent: u32, records: &mut RecordWriter<'_>) -> Lane {
+        self.write_acks(records);
+        if !records.is_empty() {
+            return Lane::Control;
+        }
+        // Impedances are many; data take turns with them.
+        if self.data.outbox.is_empty() || n_sent % 2 == 0 {
+            self.write_vitals(now, n_sent, records);
+            if !records.is_empty() {
+                return Lane::Telemetry;
+            }
+        }
+        self.write_formats(now, records);
+        self.write_table(n_sent, records);
+        Lane::Data
+    }
+
+    fn write_acks(&mut self, records: &mut RecordWriter<'_>) {
         for ack in &mut self.acks {
             let is_out = ack.is_some_and(|due| records.push(&Record::Ack(due)).is_ok());
             if is_out {
                 *ack = None;
             }
         }
+    }
+
+    /// What tells what data mean, and the clock.
+    fn write_formats(&mut self, now: Now, records: &mut RecordWriter<'_>) {
         if let Some((id, came)) = self.pong {
             let pong = Pong {
                 id,
@@ -429,6 +504,9 @@ impl<'a> State<'a> {
         if self.is_greeting_due && records.push(&Record::Hello(self.hello())).is_ok() {
             self.is_greeting_due = false;
         }
+    }
+
+    fn write_vitals(&mut self, now: Now, n_sent: u32, records: &mut RecordWriter<'_>) {
         if now.us >= self.telemetry_due_us {
             let telemetry = Telemetry {
                 sample: now.sample,
@@ -457,6 +535,9 @@ impl<'a> State<'a> {
                 self.impedance = (next < end).then_some((next, end));
             }
         }
+    }
+
+    fn write_table(&mut self, n_sent: u32, records: &mut RecordWriter<'_>) {
         // Data go first where they wait, but without a table that fits they would wait for ever.
         let is_turn = self.data.outbox.len() < OUTBOX_BUSY || n_sent % TABLE_EVERY == 0;
         if self.data.tables.has_piece() && is_turn {
@@ -475,10 +556,7 @@ impl<'a> State<'a> {
         let mode = if wanted.is_running { wanted.mode } else { Mode::Quiet };
         let setting = if mode == Mode::Counts { setting } else { Setting::ALL };
         let width = wanted.bin_samples.saturating_mul(u32::from(setting.widening));
-        let before = self.data.format.bin_samples;
-        if width != before {
-            self.data.tables.rescale(width, before);
-        }
+        self.data.tables.set_width(width, wanted.bin_samples);
         self.data.format = Format {
             epoch: self.data.format.epoch.wrapping_add(1),
             mode,
@@ -523,6 +601,8 @@ const KEY_US: u64 = 900_000;
 const TELEMETRY_US: u64 = 1_000_000;
 /// A host that isn't heard for so long has gone.
 const GONE_US: u64 = 10_000_000;
+/// A host reports twice a second: longer than this it is silent only where nothing passes.
+const SILENT_US: u64 = 1_500_000;
 /// Acknowledgements that wait.
 const ACKS: usize = 16;
 const IMPEDANCES: usize = 64;
@@ -530,5 +610,6 @@ const ANSWER_ROOM: usize = efference_wire::session::ANSWER_MAX;
 const OUTBOX_BUSY: usize = 8;
 /// Of so many datagrams one carries a piece of a table, however many data wait.
 const TABLE_EVERY: u32 = 8;
-/// Datagrams after which a report says what share arrives.
-const REPORT_MIN: u32 = 16;
+/// Datagrams after which a report says what share arrives: of so many a radio that loses every fifth in bursts never loses
+/// half, and one that is sent too much soon does. To send less helps against the second alone.
+const REPORT_MIN: u32 = 128;

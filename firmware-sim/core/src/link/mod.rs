@@ -7,6 +7,6 @@ mod outbox;
 mod tables;
 
 pub use commands::{Abilities, Commands, RAW_MAX, Task, Wanted, samples};
-pub use end::{Identity, LinkEnd, LinkMemory, Now, Vitals};
+pub use end::{Identity, Lane, LinkEnd, LinkMemory, Now, Vitals};
 pub use outbox::{Outbox, SLOT};
 pub use tables::Tables;

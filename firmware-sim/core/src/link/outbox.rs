@@ -45,6 +45,12 @@ impl<'a> Outbox<'a> {
         self.n == 0
     }
 
+    /// As many wait as half of what there is room for.
+    #[must_use]
+    pub fn is_half_full(&self) -> bool {
+        2 * self.n >= self.n_slots
+    }
+
     /// Bytes that wait.
     #[must_use]
     pub fn n_bytes(&self) -> usize {

@@ -4,7 +4,7 @@
 //! counts are never coded with a table that the host doesn't have; the rule stands in `codec::rates`.
 
 use efference_wire::codec::counts::Levels;
-use efference_wire::codec::rates::{Rate, encode_table};
+use efference_wire::codec::rates::{Rate, encode_table, shift_of_width};
 use efference_wire::{Record, RecordWriter, Table};
 
 /// Two versions of rate levels, and the rates that the next one comes from. 6 bytes a channel.
@@ -27,6 +27,9 @@ pub struct Tables<'a> {
     n_reports: u8,
     /// `next` has little in common with `used`, of another bin width.
     is_apart: bool,
+    /// Samples of a bin, of those that are entered and of those that were asked for, which tables are of.
+    width: u32,
+    asked_width: u32,
     n_bins: u32,
     next_at: u32,
 }
@@ -46,6 +49,8 @@ impl<'a> Tables<'a> {
             was_sent: false,
             n_reports: 0,
             is_apart: false,
+            width: 1,
+            asked_width: 1,
             n_bins: 0,
             next_at: FIRST_AT,
         }
@@ -57,7 +62,10 @@ impl<'a> Tables<'a> {
         match self.version {
             0 => (Levels::Flat, 0),
             _ if !self.is_confirmed => (Levels::Flat, 0),
-            version => (Levels::Known(self.used), version),
+            version => match shift_of_width(self.width, self.asked_width) {
+                0 => (Levels::Known(self.used), version),
+                shift => (Levels::Wider(self.used, shift), version),
+            },
         }
     }
 
@@ -77,20 +85,25 @@ impl<'a> Tables<'a> {
         if self.next_version == 0 && self.n_bins >= self.next_at && (self.version == 0 || self.is_confirmed) {
             let has_told = self.version != 0;
             for ((next, rate), &told) in self.next.iter_mut().zip(&*self.rates).zip(&*self.used) {
-                *next = rate.level(has_told.then_some(told));
+                *next = asked(*rate, self.width, self.asked_width).level(has_told.then_some(told));
             }
             self.begin_next();
             self.next_at = self.n_bins.saturating_add(self.n_bins.saturating_mul(2).min(BETWEEN_MAX));
         }
     }
 
-    /// Another bin width: rates go with it, and a table of them is made. Until the host has it, the one before serves:
-    /// off by the ratio of widths it costs some per cent, no table at all would cost a quarter and more.
-    pub fn rescale(&mut self, width: u32, width_before: u32) {
-        self.rates.iter_mut().for_each(|rate| rate.rescale(width, width_before));
-        if self.version != 0 || self.next_version != 0 {
+    /// Bins of `width` samples from now on, where `asked_width` was asked for. Rates go with the width; tables with what
+    /// was asked, so that they stay when the budget alone made bins wider. A new table of another width asked for takes
+    /// its time to the host, and the one before serves until then: off by the ratio of widths it costs some per cent, no
+    /// table at all would cost a quarter and more.
+    pub fn set_width(&mut self, width: u32, asked_width: u32) {
+        let (width, asked_width) = (width.max(1), asked_width.max(1));
+        let before = core::mem::replace(&mut self.width, width);
+        let asked_before = core::mem::replace(&mut self.asked_width, asked_width);
+        self.rates.iter_mut().for_each(|rate| rate.rescale(width, before));
+        if asked_width != asked_before && (self.version != 0 || self.next_version != 0) {
             for (next, rate) in self.next.iter_mut().zip(&*self.rates) {
-                *next = rate.level(None);
+                *next = asked(*rate, width, asked_width).level(None);
             }
             self.begin_next();
             self.is_apart = true;
@@ -179,6 +192,14 @@ impl<'a> Tables<'a> {
     fn send_again(&mut self) {
         (self.cursor, self.was_sent, self.n_reports) = (0, false, 0);
     }
+}
+
+/// A channel's rate in bins as they were asked for.
+fn asked(mut rate: Rate, width: u32, asked_width: u32) -> Rate {
+    if width != asked_width {
+        rate.rescale(asked_width, width);
+    }
+    rate
 }
 
 /// Reports after a table was sent, until it is sent again.
@@ -270,7 +291,10 @@ mod tests {
         assert!(send(&mut tables, &mut held, |_| true));
         tables.confirm(held.0);
         assert_eq!(tables.levels(), (Levels::Known(&held.1), 3));
-        tables.rescale(2, 1);
+        tables.set_width(2, 1);
+        assert_eq!(tables.levels(), (Levels::Wider(&held.1, 2), 3), "the budget made bins wider");
+        assert!(!tables.has_piece());
+        tables.set_width(2, 2);
         assert!(
             tables.has_piece() && tables.levels().1 == 3,
             "other bins have other rates, but these serve meanwhile"

@@ -2,13 +2,14 @@
 
 #![allow(dead_code, unreachable_pub)]
 
-use efference_firmware::link::{Abilities, Identity, LinkEnd, LinkMemory, Now, RAW_MAX, SLOT, Tables};
+use efference_firmware::link::{Abilities, Identity, Lane, LinkEnd, LinkMemory, Now, RAW_MAX, SLOT, Tables};
 use efference_firmware::signal::{
     ChannelState, Crossing, FieldState, FrontEnd, History, Memory, Settings, Snippet,
 };
 use efference_firmware::{Implant, RawChannel};
 use efference_wire::codec::counts::{self, Levels};
 use efference_wire::codec::crossings::{self, Span};
+use efference_wire::codec::rates::shift_of_width;
 use efference_wire::codec::rates::{self, Rate};
 use efference_wire::session::{Access, Endpoint, Host, Key, Received};
 use efference_wire::{Ack, Command, Format, Operation, Record, RecordWriter, Records, Report, Telemetry};
@@ -27,6 +28,9 @@ pub struct Desk {
     pub heard: Heard,
     /// Which packets of the device arrive; all of the host's do.
     pub arrives: Box<dyn FnMut() -> bool>,
+    /// The carrier has a channel for each lane; packets of each so far.
+    pub is_apart: bool,
+    pub n_of_lane: [u32; 3],
     reported_us: u64,
     next_id: u16,
     n_channels: usize,
@@ -99,6 +103,8 @@ impl Desk {
             bits: Vec::new(),
             heard: Heard::default(),
             arrives: Box::new(|| true),
+            is_apart: false,
+            n_of_lane: [0; 3],
             reported_us: 0,
             next_id: 0,
             n_channels,
@@ -159,6 +165,13 @@ impl Desk {
         }
     }
 
+    fn poll(&mut self, packet: &mut [u8]) -> Option<(usize, Lane)> {
+        if self.is_apart {
+            return self.implant.poll_packet_apart(self.now(), self.mtu, packet);
+        }
+        self.implant.poll_packet(self.now(), self.mtu, packet).map(|n| (n, Lane::Data))
+    }
+
     /// All packets of both ways, and a report twice a second.
     pub fn exchange(&mut self) {
         let mut packet = [0; 512];
@@ -180,7 +193,8 @@ impl Desk {
         while let Some(n) = self.host.poll_packet(512, &mut packet) {
             self.implant.handle_packet(self.now(), &packet[..n], || [5; 32]);
         }
-        while let Some(n) = self.implant.poll_packet(self.now(), self.mtu, &mut packet) {
+        while let Some((n, lane)) = self.poll(&mut packet) {
+            self.n_of_lane[lane as usize] += 1;
             let second = (self.us / 1_000_000) as usize;
             self.bits.resize(self.bits.len().max(second + 1), 0);
             self.bits[second] += n as u64 * 8;
@@ -188,7 +202,19 @@ impl Desk {
                 continue;
             }
             match self.host.receive(&packet[..n]) {
-                Ok(Received::Records(records) | Received::Session(records)) => {
+                Ok(Received::Session(records)) => {
+                    assert!(!self.is_apart || lane == Lane::Control, "a greeting on {lane:?}");
+                    self.heard.take(self.us, self.n_channels, records);
+                }
+                Ok(Received::Records(records)) => {
+                    for record in Records::new(records).filter(|_| self.is_apart) {
+                        let belongs = match record.expect("whole") {
+                            Record::Ack(_) => Lane::Control,
+                            Record::Telemetry(_) | Record::Impedance(_) => Lane::Telemetry,
+                            _ => Lane::Data,
+                        };
+                        assert_eq!(belongs, lane);
+                    }
                     self.heard.take(self.us, self.n_channels, records);
                 }
                 Ok(_) => {}
@@ -242,7 +268,9 @@ impl Heard {
         let range =
             record.first_channel as usize..record.first_channel as usize + usize::from(record.n_channels);
         *self.by_table.entry(record.table).or_default() += 1;
-        let level_min = self.format(record.epoch).expect("formats come before their counts").level_min;
+        let format = self.format(record.epoch).expect("formats come before their counts");
+        let (level_min, shift) =
+            (format.level_min, shift_of_width(format.bin_samples, format.asked_bin_samples));
         let levels: Option<Vec<u8>> = match record.table {
             0 => None,
             version => {
@@ -255,7 +283,7 @@ impl Heard {
         let sent_levels: Vec<u8> =
             sent.iter().map(|&at| levels.as_ref().map_or(0, |levels| levels[at])).collect();
         let mut values = vec![0; sent.len()];
-        let known = if levels.is_some() { Levels::Known(&sent_levels) } else { Levels::Flat };
+        let known = if levels.is_some() { Levels::Wider(&sent_levels, shift) } else { Levels::Flat };
         if sent.is_empty() {
             return;
         }

@@ -1,0 +1,131 @@
+"""What has to come of each scenario."""
+
+
+def check(outcome):
+    """Raises AssertionError where something doesn't hold; the line to print otherwise."""
+    return CHECKS[outcome.name](outcome)
+
+
+def need(holds, text):
+    if not holds:
+        raise AssertionError(text)
+
+
+def bins(outcome, name="Implant"):
+    """Of one that connected: its bins, whose ledger is balanced."""
+    need(outcome.reports.get(name), f"no report of {name}: exit {outcome.exits}")
+    link = outcome.link(name)
+    need(link["device"] is not None, f"{name} never answered")
+    need(link["balanced"], f"the ledger of {name} is not balanced: {link['ledger']}")
+    return link["ledger"]["bins"]
+
+
+def line(outcome, name="Implant"):
+    link, found = outcome.link(name), bins(outcome, name)
+    ms = link["bin_latency"]
+    return (
+        f"{found['whole']} bins, {found['partial']} partial, {found['lost']} lost; "
+        f"p50 {ms['p50_us'] / 1e3:.1f} ms, p99 {ms['p99_us'] / 1e3:.1f} ms; {link['bluetooth']['connections']} connections"
+    )
+
+
+def nothing_lost(outcome, name="Implant", least=200):
+    found = bins(outcome, name)
+    need(found["whole"] >= least, f"{found['whole']} bins of {name} alone")
+    need(found["lost"] == 0 and found["partial"] == 0, f"bins of {name} were lost: {found}")
+    need(outcome.link(name)["bluetooth"]["connections"] == 1, f"{name} was connected more than once")
+    return line(outcome, name)
+
+
+def clean(outcome):
+    need(outcome.reports["Implant"]["intents"] >= 400, f"{outcome.reports['Implant']['intents']} intents")
+    return nothing_lost(outcome, least=400)
+
+
+def recovers(least, connections, lost_max):
+    def checked(outcome):
+        found = bins(outcome)
+        need(found["whole"] >= least, f"{found['whole']} bins alone: {found}")
+        need(0 < found["lost"] <= lost_max, f"lost: {found}")
+        link = outcome.link()
+        made = link["bluetooth"]["connections"]
+        need(made in connections, f"{made} connections")
+        return line(outcome)
+
+    return checked
+
+
+def full_rate(outcome):
+    found = bins(outcome)
+    link = outcome.link()
+    need(found["whole"] >= 50, f"{found['whole']} bins alone: {found}")
+    return line(outcome) + f"; {link['format']}"
+
+
+def reboot(outcome):
+    boots = outcome.link()["ledger"]["link"]["boots"]
+    need(boots == 2, f"{boots} boots were seen")
+    return recovers(250, (2,), 400)(outcome)
+
+
+def mtu(packet_max, name="Implant"):
+    def checked(outcome):
+        bins(outcome, name)
+        found = outcome.link(name)["bluetooth"]["packet_max"]
+        need(found == packet_max, f"packets of {found} bytes")
+        return nothing_lost(outcome, name)
+
+    return checked
+
+
+def interval_50(outcome):
+    told = nothing_lost(outcome, "Slow")
+    p50_ms = outcome.link("Slow")["bin_latency"]["p50_us"] / 1e3
+    need(p50_ms > 15, f"the interval is not Linux's own: p50 {p50_ms} ms")
+    return told
+
+
+def slow_host(outcome):
+    found = bins(outcome)
+    need(found["whole"] > 200, f"{found}")
+    return line(outcome)
+
+
+def wrong_key(outcome):
+    report = outcome.reports.get("Implant")
+    need(report is None or report["link"]["device"] is None, "a device with another key was let in")
+    need(outcome.exits != [0], "it ended as if all were well")
+    return f"refused, exit code {outcome.exits[0]}"
+
+
+def replayed(outcome):
+    dropped = outcome.link()["ledger"]["packets"]["dropped"]
+    n_replayed = sum(n for cause, n in dropped.items() if cause in ("replayed", "late"))
+    need(n_replayed >= 200, f"{dropped}")
+    return nothing_lost(outcome) + f"; {n_replayed} replayed packets dropped"
+
+
+def two(outcome):
+    names = [outcome.link(name)["device"]["name"] for name in ("Left", "Right")]
+    need(names == ["Left", "Right"], f"they were taken for each other: {names}")
+    return nothing_lost(outcome, "Left") + " | " + nothing_lost(outcome, "Right")
+
+
+CHECKS = {
+    "clean": clean,
+    "full_rate": full_rate,
+    "errors_10": nothing_lost,
+    "errors_30": nothing_lost,
+    "blackout_1": recovers(300, (1, 2), 120),
+    "blackout_8": recovers(250, (2,), 700),
+    "reboot": reboot,
+    "mtu_23": mtu(20, "Small"),
+    "mtu_517": mtu(512),
+    "interval_50": interval_50,
+    "slow_host": slow_host,
+    "wrong_key": wrong_key,
+    "replayed": replayed,
+    "two": two,
+    "adapter_off": recovers(250, (2, 3), 400),
+    "bluetoothd_restart": recovers(250, (2, 3), 500),
+}
