@@ -13,6 +13,7 @@ mod regression_reference;
 mod ridge;
 #[cfg(test)]
 mod slow;
+pub mod wide;
 mod wiener;
 
 pub use calibrate::calibrate;

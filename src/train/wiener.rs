@@ -78,7 +78,7 @@ pub(super) fn fit(
 }
 
 /// Velocity, then position where it is known: rows × outputs.
-fn targets(movement: &Movement, rows: &[usize]) -> Mat<f64> {
+pub(super) fn targets(movement: &Movement, rows: &[usize]) -> Mat<f64> {
     let n_axes = movement.axes.len();
     let n_outputs = n_axes * (1 + usize::from(movement.position.is_some()));
     Mat::from_fn(rows.len(), n_outputs, |at, output| match &movement.position {
@@ -88,7 +88,7 @@ fn targets(movement: &Movement, rows: &[usize]) -> Mat<f64> {
 }
 
 /// d of each column, lag by lag; the mean of d² is 1, so that strengths mean the same for either shape.
-fn scales(shape: RidgeShape, deviation: &[f64], lags: usize) -> Vec<f64> {
+pub(super) fn scales(shape: RidgeShape, deviation: &[f64], lags: usize) -> Vec<f64> {
     let mut scales = vec![1.0; deviation.len() * lags];
     if shape == RidgeShape::Decaying {
         for (lag, scales) in scales.chunks_exact_mut(deviation.len()).enumerate() {
