@@ -12,6 +12,7 @@
 //! bins give the same velocity, position and class to the last bit on every machine (a class's probability takes
 //! an `exp`, which platforms round differently).
 
+use super::FullGain;
 use crate::intents::{AXES_MAX, Action};
 use crate::simd::{Level, dispatch};
 
@@ -86,6 +87,8 @@ pub struct LinearDecoder {
     is_prepared: bool,
     said: Vec<f64>,
     level: Level,
+    /// In place of M, of a Kalman filter whose gain is carried from bin to bin.
+    full_gain: Option<FullGain>,
 }
 
 impl LinearDecoder {
@@ -108,7 +111,21 @@ impl LinearDecoder {
             weights,
             output,
             level: Level::widest(),
+            full_gain: None,
         })
+    }
+
+    /// The same with s advanced by `gain` in place of M; `None` where it has another number of states or M is not 0.
+    pub fn with_full_gain(mut self, gain: FullGain) -> Option<Self> {
+        let fits = gain.n_states() == self.weights.n_states && self.weights.recurrence.is_empty();
+        self.full_gain = Some(gain);
+        self.reset();
+        fits.then_some(self)
+    }
+
+    /// Its gain, where that is carried from bin to bin.
+    pub fn full_gain(&self) -> Option<&FullGain> {
+        self.full_gain.as_ref()
     }
 
     /// Forgets history and state.
@@ -116,6 +133,9 @@ impl LinearDecoder {
         self.is_prepared = false;
         self.filled = 0;
         self.state.fill(0.0);
+        if let Some(gain) = &mut self.full_gain {
+            gain.reset();
+        }
     }
 
     /// The place for the next bin's normalised features.
@@ -171,6 +191,9 @@ impl LinearDecoder {
         let Weights { n_states, ref recurrence, .. } = self.weights;
         for (row, sum) in recurrence.chunks_exact(n_states).zip(&mut self.next_state) {
             *sum += row.iter().zip(&self.state).map(|(m, s)| m * s).sum::<f64>();
+        }
+        if let Some(gain) = &mut self.full_gain {
+            gain.step(&self.state, &mut self.next_state);
         }
         std::mem::swap(&mut self.state, &mut self.next_state);
         self.say();

@@ -4,11 +4,13 @@
 //! recurrence (see [`LinearDecoder`]); what differs is how it was fitted. For streams of crossings it is computed event
 //! by event, at a cost of events × lags × states.
 
+mod full_gain;
 mod linear;
 mod normaliser;
 mod recent;
 mod sparse;
 
+pub use full_gain::FullGain;
 pub use linear::{LinearDecoder, Output, Weights};
 pub use normaliser::Normaliser;
 

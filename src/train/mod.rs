@@ -8,6 +8,7 @@ mod classes;
 mod collect;
 mod cross_validation;
 mod dataset;
+mod gain;
 mod kalman;
 mod regression_reference;
 mod ridge;
@@ -19,6 +20,7 @@ mod wiener;
 pub use calibrate::calibrate;
 pub use collect::collect;
 pub use dataset::{Dataset, Movement, Targets, score_actions};
+pub use gain::KalmanParameters;
 
 use crate::config::{DecoderConfig, DecoderKind, Features};
 use crate::decode::{Decoder, LinearDecoder, Normaliser, Output, Weights};
