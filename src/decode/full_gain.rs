@@ -55,6 +55,11 @@ impl FullGain {
         self.covariance.fill(0.0);
     }
 
+    /// Knows what `before` knew.
+    pub(super) fn continue_from(&mut self, before: &FullGain) {
+        self.covariance.copy_from_slice(&before.covariance);
+    }
+
     /// From `state` at t−1 and u(t) in `next` to s(t) in `next`.
     pub(super) fn step(&mut self, state: &[f64], next: &mut [f64]) {
         let n = self.n_states;

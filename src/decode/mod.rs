@@ -85,6 +85,33 @@ impl Decoder {
         }
     }
 
+    /// Becomes `prepared` and goes on where this one stands, so that the cursor doesn't jump: the state is kept, and bins so
+    /// far count with the weights that they were heard with. `prepared` becomes what this one was. Takes no memory; false,
+    /// and nothing happens, where the two have other lags, states or features.
+    ///
+    /// Called between two bins it is a function of the bins alone: a replay that calls it behind the same bin says the same.
+    pub fn take_over(&mut self, prepared: &mut Decoder) -> bool {
+        let alike =
+            self.linear.is_alike(&prepared.linear) && self.sparse.is_some() == prepared.sparse.is_some();
+        if alike {
+            std::mem::swap(self, prepared);
+            self.linear.continue_from(&mut prepared.linear);
+            std::mem::swap(&mut self.recent, &mut prepared.recent);
+            if let (Some(own), Some(before)) = (&mut self.sparse, &mut prepared.sparse) {
+                own.continue_from(before);
+            }
+        }
+        alike
+    }
+
+    /// The same decoder at rest with other weights; `None` where they don't fit.
+    pub fn with_weights(&self, weights: Weights) -> Option<Self> {
+        let linear = LinearDecoder::new(weights, self.linear.output().clone())?;
+        let fits = linear.n_features() == self.linear.n_features();
+        let decoder = fits.then(|| Decoder::new(self.normaliser.clone(), linear))?;
+        Some(if self.sparse.is_some() { decoder.for_crossings() } else { decoder })
+    }
+
     /// Forgets all bins.
     pub fn reset(&mut self) {
         self.linear.reset();
@@ -104,3 +131,6 @@ impl Decoder {
         &self.linear
     }
 }
+
+#[cfg(test)]
+mod tests;

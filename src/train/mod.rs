@@ -3,6 +3,7 @@
 //! Everything that is chosen (ridge strength, shrinkage) is chosen by cross-validation over contiguous folds
 //! inside the rows that are fitted; no other row is looked at.
 
+mod basis;
 mod calibrate;
 mod classes;
 mod collect;
@@ -14,13 +15,16 @@ mod regression_reference;
 mod ridge;
 #[cfg(test)]
 mod slow;
+mod statistics;
 pub mod wide;
 mod wiener;
 
+pub use basis::Basis;
 pub use calibrate::calibrate;
 pub use collect::collect;
 pub use dataset::{Dataset, Movement, Targets, score_actions};
 pub use gain::KalmanParameters;
+pub use statistics::{Moments, Statistics};
 
 use crate::config::{DecoderConfig, DecoderKind, Features};
 use crate::decode::{Decoder, LinearDecoder, Normaliser, Output, Weights};
