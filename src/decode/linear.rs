@@ -194,7 +194,7 @@ impl LinearDecoder {
     /// far count with the weights that they were heard with.
     pub(super) fn continue_from(&mut self, before: &mut LinearDecoder) {
         let Weights { lags, n_features, n_states, .. } = self.weights;
-        for ahead in 1..lags.min(before.filled + lags) {
+        for ahead in 1..lags {
             let at = (before.tail_at + ahead - 1) % lags;
             for lag in ahead..lags.min(before.filled + ahead) {
                 let slot = (before.newest + lags + ahead - lag) % lags;

@@ -7,7 +7,7 @@
 use super::dataset::{Dataset, Targets};
 use super::gain::KalmanParameters;
 use super::statistics::{Moments, Statistics};
-use super::{Choices, kalman, mean, scatter, wiener};
+use super::{Choices, Fitted, kalman, mean, scatter, wiener};
 use crate::config::{DecoderConfig, DecoderKind};
 use crate::decode::{Decoder, Weights};
 use crate::error::Error;
@@ -46,8 +46,9 @@ impl Basis {
         let mut basis = Basis::default();
         if let (DecoderKind::Wiener | DecoderKind::Blend, Some(strength)) = (kind, choices.wiener_ridge) {
             let deviation = super::deviations(data, normaliser, &kept);
+            let scale = wiener::scales(config.ridge_shape, &deviation, config.lags);
             let statistics =
-                wiener::statistics(data, movement, &x, &deviation, config, kept.clone(), n_features)?;
+                wiener::statistics(data, movement, &x, scale, config.folds, kept.clone(), n_features)?;
             basis.wiener = Some((statistics, strength));
         }
         let with_position = kind != DecoderKind::VelocityKalman;
@@ -81,6 +82,55 @@ impl Basis {
             (wiener, kalman) => wiener.or(kalman),
         }
     }
+}
+
+/// Fits a Wiener filter on the sums of the sessions before, `statistics`, which `decoder` was fitted from, and of this one:
+/// as if all bins of all sessions had been fitted together with that decoder's normaliser. The strength is chosen anew.
+///
+/// # Errors
+/// A recording of classes, of other channels or outputs; fewer bins than folds; a fit that is singular.
+pub fn fit_onto(
+    data: &Dataset,
+    config: &DecoderConfig,
+    decoder: &Decoder,
+    statistics: &Statistics,
+) -> Result<(Fitted, Basis), Error> {
+    let place = "fit of a further session";
+    let other = |found: &str| {
+        Error::fit(place, found)
+            .legal("a recording with the channels, axes and bins of the sessions before")
+            .hint("train a model of its own for it")
+    };
+    let Targets::Movement(movement) = &data.targets else {
+        return Err(other("it has classes, not movement"));
+    };
+    let rows = data.fit_rows();
+    if rows.len() < super::ROWS_MIN {
+        return Err(other(&format!("{} bins to train on", rows.len())).field("bins"));
+    }
+    data.check_targets(&rows, place)?;
+    let normaliser = decoder.normaliser();
+    if data.features.ncols() != statistics.n_features {
+        return Err(other(&format!("it has {} features a bin", data.features.ncols())));
+    }
+    let x = data.normalised(normaliser, &statistics.features);
+    let (scale, features) = (statistics.scale.clone(), statistics.features.clone());
+    let n_folds = statistics.folds.len();
+    let mut sums = wiener::statistics(data, movement, &x, scale, n_folds, features, statistics.n_features)?;
+    sums.add(statistics).ok_or_else(|| other("its movement has other axes, or no position"))?;
+    let singular = || Error::fit(place, "it is singular at every ridge strength").field("decoder.ridge");
+    let strength = sums.best_strength(&sums.columns(|_| false), &config.ridge).ok_or_else(singular)?;
+    let total = sums.total();
+    let weights = resolve_wiener(&sums, &total, strength, |_| false).ok_or_else(singular)?;
+    let choices = Choices {
+        n_bins: total.n as usize,
+        n_features: sums.features.len(),
+        left_out: (0..sums.n_features).filter(|feature| !sums.features.contains(feature)).collect(),
+        wiener_ridge: Some(strength),
+        ..Choices::default()
+    };
+    let decoder = decoder.with_weights(weights).ok_or_else(singular)?;
+    Ok((Fitted { decoder, choices }, Basis { wiener: Some((sums, strength)), kalman: None }))
 }
 
 /// A Wiener filter on the features that are not lost, from sums over all.

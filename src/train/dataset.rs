@@ -218,7 +218,8 @@ impl Dataset {
         self.starts_segment.iter().map(count).collect()
     }
 
-    fn bin(&self, row: usize) -> Bin {
+    /// A bin as the pipeline gives it.
+    pub(super) fn bin(&self, row: usize) -> Bin {
         Bin {
             index: row as u64,
             end: SampleIndex(row as u64 + 1),

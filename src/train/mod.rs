@@ -3,6 +3,7 @@
 //! Everything that is chosen (ridge strength, shrinkage) is chosen by cross-validation over contiguous folds
 //! inside the rows that are fitted; no other row is looked at.
 
+mod adaptive;
 mod basis;
 mod calibrate;
 mod classes;
@@ -19,7 +20,8 @@ mod statistics;
 pub mod wide;
 mod wiener;
 
-pub use basis::Basis;
+pub use adaptive::{Adapting, run_adaptive};
+pub use basis::{Basis, fit_onto};
 pub use calibrate::calibrate;
 pub use collect::collect;
 pub use dataset::{Dataset, Movement, Targets, score_actions};

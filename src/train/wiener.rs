@@ -67,26 +67,21 @@ pub(super) fn fit(
     Ok(Wiener { weights, strength: fitted.strength })
 }
 
-/// The sums that the same fit can be made from, fold by fold: of the kept `features` among `n_features`.
+/// The sums that the same fit can be made from, fold by fold: of the kept `features` among `n_features`,
+/// whose columns are scaled by `scale`.
 pub(super) fn statistics(
     data: &Dataset,
     movement: &Movement,
     x: &Array2<f32>,
-    deviation: &[f64],
-    config: &DecoderConfig,
+    scale: Vec<f64>,
+    n_folds: usize,
     features: Vec<usize>,
     n_features: usize,
 ) -> Result<Statistics, Error> {
     let rows = data.fit_rows();
-    let lags = config.lags;
-    let scale = scales(config.ridge_shape, deviation, lags);
+    let lags = scale.len() / features.len();
     let n_outputs = targets(movement, &rows[..1]).ncols();
-    ridge::check_size(
-        rows.len(),
-        features.len() * lags + n_outputs,
-        config.folds,
-        "sums of the Wiener filter",
-    )?;
+    ridge::check_size(rows.len(), features.len() * lags + n_outputs, n_folds, "sums of the Wiener filter")?;
     let of_part = |part: &std::ops::Range<usize>| {
         let rows = &rows[part.clone()];
         let (x, y) = (design(data, x, &scale, rows), targets(movement, rows));
@@ -95,7 +90,7 @@ pub(super) fn statistics(
         both.as_mut().subcols_mut(x.ncols(), y.ncols()).copy_from(&y);
         Moments::of(both.as_ref())
     };
-    let folds = folds(rows.len(), config.folds).iter().map(of_part).collect();
+    let folds = folds(rows.len(), n_folds).iter().map(of_part).collect();
     Ok(Statistics { features, n_features, lags, n_outputs, n_scored: movement.axes.len(), scale, folds })
 }
 
