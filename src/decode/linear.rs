@@ -220,6 +220,23 @@ impl LinearDecoder {
         }
     }
 
+    /// Sets the states that position is said of one by one, where there are such: yᵢ = sⱼ + hᵢ.
+    pub(super) fn place_cursor(&mut self, position: [f64; AXES_MAX]) {
+        let Output::Move { n_axes, has_position: true } = self.output else { return };
+        let Weights { n_states, ref output, ref offset, .. } = self.weights;
+        for (axis, &position) in position.iter().enumerate().take(n_axes) {
+            let row = n_axes + axis;
+            let mut heard = (0..n_states).filter(|&state| match output.is_empty() {
+                true => state == row,
+                false => output[row * n_states + state] != 0.0,
+            });
+            if let (Some(state), None) = (heard.next(), heard.next()) {
+                let by = if output.is_empty() { 1.0 } else { output[row * n_states + state] };
+                self.state[state] = (position - offset[row]) / by;
+            }
+        }
+    }
+
     /// Whether the two have the same lags, states, features and outputs, and the same kind of gain.
     pub(super) fn is_alike(&self, other: &LinearDecoder) -> bool {
         let shape = |of: &LinearDecoder| {

@@ -4,18 +4,23 @@
 //! recurrence (see [`LinearDecoder`]); what differs is how it was fitted. For streams of crossings it is computed event
 //! by event, at a cost of events × lags × states.
 
+pub mod click;
+pub mod electrodes;
 mod full_gain;
 mod linear;
 mod normaliser;
 mod recent;
+mod recursive;
+pub mod shadow;
 mod sparse;
 
 pub use full_gain::FullGain;
 pub use linear::{LinearDecoder, Output, Weights};
 pub use normaliser::Normaliser;
+pub use recursive::RecursiveLeastSquares;
 
 use crate::binning::Bin;
-use crate::intents::Intent;
+use crate::intents::{AXES_MAX, Intent};
 use recent::Recent;
 use sparse::SparseReadout;
 
@@ -102,6 +107,12 @@ impl Decoder {
             }
         }
         alike
+    }
+
+    /// Tells a decoder whose position is a state and an output where the cursor was at the end of the last bin, where something
+    /// else than the decoder has moved it; others take no notice.
+    pub fn place_cursor(&mut self, position: [f64; AXES_MAX]) {
+        self.linear.place_cursor(position);
     }
 
     /// The same decoder at rest with other weights; `None` where they don't fit.

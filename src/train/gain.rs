@@ -61,6 +61,21 @@ impl KalmanParameters {
         Some((self.weights(keep, &heard.n, Vec::new()), gain))
     }
 
+    /// The same filter with C, D and Q drawn towards those of a newer `batch`, which counts 1 − `rho`: closed-loop decoder
+    /// adaptation by SmoothBatch, C ← (1 − ρ)·Ĉ + ρ·C and Q alike (Orsborn et al. 2012, IEEE TNSRE 20:468, eq. 5 and 6), with
+    /// ρ = ½ to the power of the batch's length over the half life ([`smooth_batch_rho`]). A and W stay: how a cursor moves
+    /// doesn't change. `None` where the two are of other sizes, or ρ isn't from 0 to 1.
+    pub fn smoothed(&self, batch: &KalmanParameters, rho: f64) -> Option<Self> {
+        let shape = |of: &KalmanParameters| (of.tuning.nrows(), of.tuning.ncols(), of.whitening.is_some());
+        let mix = |old: &Mat<f64>, new: &Mat<f64>| new * faer::Scale(1.0 - rho) + old * faer::Scale(rho);
+        (shape(self) == shape(batch) && (0.0..=1.0).contains(&rho)).then(|| KalmanParameters {
+            tuning: mix(&self.tuning, &batch.tuning),
+            whitening: self.whitening.as_ref().zip(batch.whitening.as_ref()).map(|(old, new)| mix(old, new)),
+            noise: mix(&self.noise, &batch.noise),
+            ..self.clone()
+        })
+    }
+
     /// N = CᵀQ⁻¹ (and −ND), and G = NC, of the features that are kept.
     fn heard(&self, keep: &[usize]) -> Option<Heard> {
         let (k, n_states) = (keep.len(), self.transition.nrows());
@@ -92,6 +107,11 @@ impl KalmanParameters {
         let (output, offset) = (self.output.clone(), self.offset.clone());
         Weights { n_features, lags, n_states, readout, recurrence, output, offset }
     }
+}
+
+/// ρ of SmoothBatch: after `half_life` of such batches' time, what was before counts half.
+pub fn smooth_batch_rho(batch_seconds: f64, half_life_seconds: f64) -> f64 {
+    0.5f64.powf(batch_seconds / half_life_seconds)
 }
 
 struct Heard {
@@ -220,6 +240,27 @@ mod tests {
             full.reset();
             assert_eq!(run(&mut full, &observed), said[1], "after a reset it starts from nothing again");
         }
+    }
+
+    #[test]
+    fn a_smooth_batch_lies_between_and_settles_on_what_comes() {
+        let mut noise = slow::noise(13);
+        let (old, new) = (parameters(4, &mut noise), parameters(4, &mut noise));
+        let rho = smooth_batch_rho(80.0, 120.0);
+        assert!((rho.powf(1.5) - 0.5).abs() < 1e-12, "after a half life of batches half is left");
+        let mixed = old.smoothed(&new, rho).expect("of one size");
+        for (i, j) in [(0, 0), (3, 1)] {
+            let expected = (1.0 - rho) * new.tuning[(i, j)] + rho * old.tuning[(i, j)];
+            assert_eq!(mixed.tuning[(i, j)], expected);
+        }
+        assert_eq!(slow::difference(&mixed.transition, &old.transition), 0.0);
+        let mut settling = old.clone();
+        for _ in 0..60 {
+            settling = settling.smoothed(&new, rho).expect("of one size");
+        }
+        assert!(slow::difference(&settling.noise, &new.noise) < 1e-6);
+        assert!(settling.steady(&[0, 1, 2, 3]).is_some(), "Q stays a covariance");
+        assert!(old.smoothed(&parameters(3, &mut noise), rho).is_none() && old.smoothed(&new, 1.5).is_none());
     }
 
     #[test]

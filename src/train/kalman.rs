@@ -278,7 +278,7 @@ const WARM_UP_BINS: usize = 20;
 const A_JITTER: f64 = 1e-9;
 
 /// B with least ‖Y − XB‖² + ridge·‖B‖².
-fn least_squares(x: MatRef<'_, f64>, y: MatRef<'_, f64>, ridge: f64) -> Option<Mat<f64>> {
+pub(super) fn least_squares(x: MatRef<'_, f64>, y: MatRef<'_, f64>, ridge: f64) -> Option<Mat<f64>> {
     let mut gram = gram_of(x);
     for i in 0..gram.ncols() {
         gram[(i, i)] += ridge;
@@ -288,7 +288,7 @@ fn least_squares(x: MatRef<'_, f64>, y: MatRef<'_, f64>, ridge: f64) -> Option<M
 
 /// Covariance of zero-mean rows, its off-diagonal shrunk by columns / (columns + rows): with fewer rows than
 /// columns the plain one is singular, with many the shrinkage vanishes.
-fn shrunk_covariance(x: MatRef<'_, f64>) -> Mat<f64> {
+pub(super) fn shrunk_covariance(x: MatRef<'_, f64>) -> Mat<f64> {
     let (n, p) = (x.nrows() as f64, x.ncols() as f64);
     let keep = n / (n + p);
     let gram = gram_of(x);

@@ -12,6 +12,7 @@ mod cross_validation;
 mod dataset;
 mod gain;
 mod kalman;
+mod refit;
 mod regression_reference;
 mod ridge;
 #[cfg(test)]
@@ -25,7 +26,8 @@ pub use basis::{Basis, fit_onto};
 pub use calibrate::calibrate;
 pub use collect::collect;
 pub use dataset::{Dataset, Movement, Targets, score_actions};
-pub use gain::KalmanParameters;
+pub use gain::{KalmanParameters, smooth_batch_rho};
+pub use refit::{fit_refit, intended, intended_velocity};
 pub use statistics::{Moments, Statistics};
 
 use crate::config::{DecoderConfig, DecoderKind, Features};
