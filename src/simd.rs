@@ -36,6 +36,7 @@ impl Level {
 
     /// All that this CPU has, the narrowest first.
     pub fn all() -> Vec<Level> {
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "others have no more"))]
         let mut levels = vec![Level::BASELINE];
         #[cfg(target_arch = "x86_64")]
         {

@@ -9,13 +9,12 @@ use efference::config::{Config, DecoderConfig, DecoderKind};
 use efference::decode::Decoder;
 use efference::link::Wanted;
 use efference::pipeline::{Calibration, Event, Pipeline};
-use efference::recording::{self, Truth};
+use efference::recording;
 use efference::sources::{ReadOutcome, SampleSource};
 use efference::train::{self, Targets, score_actions};
 use firmware_sim::faults::Script;
 use firmware_sim::radio::Budget;
 use firmware_sim::scripts::{Outcome, run};
-use firmware_sim::tissue::Tissue;
 use firmware_sim::world::{Scene, World};
 
 fn main() -> Result<(), Error> {
@@ -92,13 +91,13 @@ fn rate_for(profile: &str, mean_hz: f64) -> Result<f64, Error> {
 /// same decoder of half a second's history, which was trained behind the good one.
 fn loss(seconds: f64) -> Result<(), Error> {
     let device = "neuralink-n1,electrodes=256,seed=11";
-    let truth = Tissue::open(device, true, seconds + 1.0)?.truth().clone();
     let config = Config::parse("[bins]\nwidth_ms = 20", "figures")?;
     let decoder_config = DecoderConfig { kind: DecoderKind::Wiener, lags: 25, ..config.decoder.clone() };
     let n_bins = (seconds * 50.0) as u64 - 20;
-    let mut clean =
-        recording::of_source("world", "link", Box::new(World::new(&Scene::new(device, seconds))?), 0);
-    clean.truth = truth.clone();
+    let mut world = World::new(&Scene::new(device, seconds))?;
+    let truth = world.truth()?;
+    let mut clean = recording::of_source("world", "link", Box::new(world), 0);
+    clean.truth = truth;
     let data = train::collect(&mut clean, &config, &Calibration::default(), n_bins, |_| ())?;
     let (fitted, _) = train::score_last_fifth(&data, &decoder_config)?;
     let mut without = None;
@@ -108,7 +107,7 @@ fn loss(seconds: f64) -> Result<(), Error> {
         ("link.loss20", shipped("loss20")?),
     ] {
         let mut world = World::new(&Scene { script, ..Scene::new(device, seconds) })?;
-        let r2 = decoded(&mut world, &config, &fitted.decoder, &truth, n_bins)?;
+        let r2 = decoded(&mut world, &config, &fitted.decoder, n_bins)?;
         let report = world.report();
         let datagrams = report.ledger.datagrams;
         let share = r2 / *without.get_or_insert(r2);
@@ -126,16 +125,10 @@ fn shipped(name: &str) -> Result<Script, Error> {
 }
 
 /// Mean velocity R² of the last fifth of the bins, lost ones included.
-fn decoded(
-    world: &mut World,
-    config: &Config,
-    decoder: &Decoder,
-    truth: &Truth,
-    n_bins: u64,
-) -> Result<f64, Error> {
-    let nothing = Calibration::default();
+fn decoded(world: &mut World, config: &Config, decoder: &Decoder, n_bins: u64) -> Result<f64, Error> {
+    let (nothing, truth) = (Calibration::default(), world.truth()?);
     let mut pipeline = Pipeline::from_config(config, world.info(), &nothing, Some(decoder.clone()))?;
-    let targets = Targets::of(truth, pipeline.schedule(), n_bins as usize)
+    let targets = Targets::of(&truth, pipeline.schedule(), n_bins as usize)
         .ok_or_else(|| Error::usage("figures", "the tissue says nothing of movement"))?;
     let (mut block, mut decoded) = (world.new_block(), Vec::new());
     while world.read(&mut block)? == ReadOutcome::Block {

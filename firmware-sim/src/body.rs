@@ -69,6 +69,11 @@ impl Body {
         &mut self.implant
     }
 
+    /// What it is in.
+    pub fn tissue(&self) -> &Tissue {
+        &self.tissue
+    }
+
     /// The tissue has nothing more to say.
     pub fn is_over(&self) -> bool {
         self.is_over

@@ -56,10 +56,10 @@ impl DeviceClock {
                 Some(last) if last.is_on => (last.ticks(from_us), last.jumped_us),
                 _ => (0, 0),
             };
+            // A clock counts from 0: one that is put back further than it ran begins there.
+            let jumped_us = (jumped_us + jump).max(-((ticks / TICKS_PER_US) as i64));
             pieces.push(match is_on {
-                true => {
-                    Piece { from_us, is_on, ticks, parts_per_billion: drift, jumped_us: jumped_us + jump }
-                }
+                true => Piece { from_us, is_on, ticks, parts_per_billion: drift, jumped_us },
                 false => Piece { from_us, is_on, ticks: 0, parts_per_billion: 0, jumped_us: 0 },
             });
         }
@@ -71,8 +71,8 @@ impl DeviceClock {
         (self.piece(now_us).ticks(now_us) / TICKS_PER_US) as u64
     }
 
-    /// What the device would stamp, µs: the oscillator and all jumps since the device last got power, and never less
-    /// than 0.
+    /// What the device would stamp, µs: the oscillator and all jumps since the device last got power. A clock that is
+    /// put back further than it ran begins at 0.
     pub fn stamp_us(&self, now_us: u64) -> u64 {
         let jumped = i128::from(self.piece(now_us).jumped_us);
         (self.piece(now_us).ticks(now_us) / TICKS_PER_US + jumped).max(0) as u64
@@ -83,8 +83,8 @@ impl DeviceClock {
         samples(self.piece(now_us).ticks(now_us), rate_millihertz)
     }
 
-    /// The sample number that the device would stamp: [`DeviceClock::samples_taken`] with all jumps, and never less
-    /// than 0.
+    /// The sample number that the device would stamp: [`DeviceClock::samples_taken`] with all jumps, as in
+    /// [`DeviceClock::stamp_us`].
     pub fn stamp_samples(&self, now_us: u64, rate_millihertz: u32) -> u64 {
         let piece = self.piece(now_us);
         let jumped = i128::from(piece.jumped_us) * TICKS_PER_US;
@@ -148,10 +148,10 @@ mod tests {
         assert_eq!(clock.stamp_us(999_999), 999_999);
         assert_eq!((clock.stamp_us(1_000_000), clock.ticks_us(1_000_000)), (1_250_000, 1_000_000));
         assert_eq!(clock.stamp_samples(1_000_000, 1_000_000), 1_250);
-        assert_eq!(clock.stamp_us(3_000_000), 0, "no stamp is less than 0");
+        assert_eq!(clock.stamp_us(3_000_000), 1_000_000, "no clock is put back further than to 0");
         assert_eq!(
             (clock.stamp_us(6_000_000), clock.samples_taken(6_000_000, 1_000_000)),
-            (1_250_000, 6_000)
+            (4_000_000, 6_000)
         );
     }
 
@@ -190,6 +190,7 @@ mod tests {
                         jumped += i128::from(*by_us);
                     }
                 }
+                jumped = jumped.max(-ticks / TICKS_PER_US);
                 if off.contains(now) {
                     (ticks, jumped) = (0, 0);
                 }

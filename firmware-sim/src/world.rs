@@ -13,9 +13,11 @@ use efference::Error;
 use efference::HostTime;
 use efference::block::{Block, StreamInfo};
 use efference::link::{Settings, Wanted};
+use efference::recording::Truth;
 use efference::sources::link::{Feed, LinkReport, PACKET_MAX};
 use efference::sources::{ReadOutcome, SampleSource};
 use efference::wire::session::{Access, Key};
+use ndarray::{Axis, Slice};
 
 /// What to simulate.
 #[derive(Clone, Debug)]
@@ -60,6 +62,7 @@ pub struct World {
     now_us: u64,
     end_us: u64,
     is_closed: bool,
+    wanted_us: u32,
     due: HostTime,
     heard_at: HostTime,
 }
@@ -106,6 +109,7 @@ impl World {
             now_us: 0,
             end_us: (scene.seconds * 1e6) as u64,
             is_closed: false,
+            wanted_us: scene.wanted.bin_width_us,
             due: HostTime::default(),
             heard_at: HostTime::default(),
         })
@@ -142,6 +146,36 @@ impl World {
             let _taken = radio.send(now, Direction::Down, &packet);
         }
         Ok(true)
+    }
+
+    /// What the user intends, in the time of the frames: it begins with the first that came, whose bins are whole samples
+    /// of the device, a little longer or shorter than was asked for. Steps until that frame is there.
+    ///
+    /// # Errors
+    /// None of a simulation; a link over which nothing comes.
+    pub fn truth(&mut self) -> Result<Truth, Error> {
+        while !self.feed.is_ready() {
+            if !self.step()? {
+                return Err(Error::usage("world", "no frame ever came").hint("fewer faults, or more seconds"));
+            }
+        }
+        let asked_us = f64::from(self.wanted_us);
+        let width_us = self.feed.device().map_or(asked_us, |device| {
+            f64::from(device.samples(self.wanted_us)) * 1e9 / f64::from(device.sample_rate_millihertz)
+        });
+        let ended_us = self.feed.first_due().map_or(0.0, |due| due.ns as f64 / 1e3);
+        let Truth::Kinematics(mut truth) = self.body.tissue().truth().clone() else {
+            return Ok(Truth::None);
+        };
+        let rate_hz = truth.sample_rate.hz();
+        let n_before = ((ended_us - width_us).max(0.0) * rate_hz / 1e6).round() as isize;
+        let rows = Slice::from(n_before..);
+        truth.velocity.slice_axis_inplace(Axis(0), rows);
+        if let Some(position) = &mut truth.position {
+            position.slice_axis_inplace(Axis(0), rows);
+        }
+        truth.sample_rate = efference::SampleRate::new(rate_hz * width_us / asked_us, "world")?;
+        Ok(Truth::Kinematics(truth))
     }
 
     /// Time, µs.

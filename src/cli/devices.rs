@@ -2,6 +2,7 @@
 
 use crate::cli::{say, say_json, table};
 use efference::device::Profile;
+use efference::sources::ble::{Implant, implants};
 use efference::sources::link::{Found, LinkAddress, ask};
 use efference::{Error, ErrorKind};
 use std::path::PathBuf;
@@ -13,9 +14,11 @@ use std::time::Duration;
 Examples:
   efference devices --key implant.key
   efference devices 'udp://192.168.1.20:47500?key=implant.key' --json
+  efference devices 'ble://N1-0042?key=implant.key'
 
-Without addresses, it asks the ports 47500 to 47503 of this machine. A device that is busy with another host goes on
-with it. A device that was paired with another key doesn't answer.")]
+Without addresses, it looks for implants over Bluetooth, and with --key asks the ports 47500 to 47503 of this machine.
+A device that is busy with another host goes on with it; over Bluetooth it isn't seen then. A device that was paired
+with another key doesn't answer.")]
 pub(crate) struct DevicesArgs {
     /// Addresses to ask, each with ?key=FILE or ?plain
     #[arg(value_name = "ADDRESS")]
@@ -26,6 +29,9 @@ pub(crate) struct DevicesArgs {
     /// How long to wait for each
     #[arg(long, default_value_t = 500, value_name = "MS")]
     patience_ms: u64,
+    /// Don't look for implants over Bluetooth
+    #[arg(long)]
+    no_bluetooth: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -44,7 +50,7 @@ pub(crate) fn run(args: &DevicesArgs) -> Result<(), Error> {
     }
     if let Some(capture) = addresses.iter().find(|address| address.to_string().starts_with("capture")) {
         return Err(
-            Error::usage(capture.to_string(), "a capture is no device").legal("udp, tcp, unix or pipe")
+            Error::usage(capture.to_string(), "a capture is no device").legal("udp, tcp, unix, pipe or ble")
         );
     }
     let patience = Duration::from_millis(args.patience_ms);
@@ -55,16 +61,25 @@ pub(crate) fn run(args: &DevicesArgs) -> Result<(), Error> {
     });
     let found: Vec<Found> =
         asked.into_iter().collect::<Result<Vec<_>, Error>>()?.into_iter().flatten().collect();
+    // Whoever names addresses wants these and no others.
+    let advertised = match args.no_bluetooth || !args.addresses.is_empty() {
+        true => Ok(Vec::new()),
+        false => implants(patience.max(SEARCH)),
+    };
     let profiles = Profile::all()?;
     if args.json {
         let names: Vec<&str> = profiles.iter().map(|profile| profile.name.as_str()).collect();
-        return say_json(
-            &serde_json::json!({ "found": found, "asked": addresses.len(), "simulated": names }),
-        );
+        return say_json(&serde_json::json!({
+            "found": found,
+            "asked": addresses.len(),
+            "bluetooth": advertised.as_deref().unwrap_or_default(),
+            "bluetooth_problem": advertised.as_ref().err().map(ToString::to_string),
+            "simulated": names,
+        }));
     }
     if found.is_empty() {
         say(match addresses.len() {
-            0 => "asked nobody: give --key FILE, or addresses".to_string(),
+            0 => "asked nobody by socket: give --key FILE, or addresses".to_string(),
             n => format!("{n} addresses asked, nobody answered"),
         })?;
     } else {
@@ -82,9 +97,37 @@ pub(crate) fn run(args: &DevicesArgs) -> Result<(), Error> {
         }
         say(rows)?;
     }
+    match &advertised {
+        _ if args.no_bluetooth || !args.addresses.is_empty() => {}
+        Ok(implants) if implants.is_empty() => say("no implant advertises over Bluetooth")?,
+        Ok(implants) => say(bluetooth_table(implants))?,
+        Err(error) => say(error)?,
+    }
     let names: Vec<String> = profiles.iter().map(|profile| format!("sim:{}", profile.name)).collect();
     say(format!("simulated: {}", names.join(", ")))
 }
 
+fn bluetooth_table(implants: &[Implant]) -> impl std::fmt::Display {
+    let mut rows = table::of(&["over Bluetooth", "name", "address", "adapter", "dBm", "link"]);
+    for implant in implants {
+        let link = match implant.version {
+            Some(version) if implant.speaks_ours() => format!("version {version}"),
+            Some(version) => format!("version {version}, not ours"),
+            None => "didn't tell".to_string(),
+        };
+        rows.add_row(vec![
+            implant.link.clone(),
+            implant.name.clone().unwrap_or_default(),
+            implant.address.clone(),
+            implant.adapter.clone(),
+            implant.rssi_dbm.map_or_else(String::new, |dbm| dbm.to_string()),
+            link,
+        ]);
+    }
+    rows
+}
+
+/// Implants advertise every so often.
+const SEARCH: Duration = Duration::from_secs(2);
 /// Where `firmware-sim` is in the README's examples.
 const USUAL_PORTS: std::ops::RangeInclusive<u16> = 47_500..=47_503;

@@ -4,6 +4,7 @@ use crate::cli::{live, say, say_json, table};
 use efference::Error;
 use efference::link::Wanted;
 use efference::sources::SampleSource;
+use efference::sources::ble::BleReport;
 use efference::sources::link::{LinkAddress, LinkReport, LinkSource};
 use efference::wire::Mode;
 use std::path::PathBuf;
@@ -35,9 +36,10 @@ impl WantedArgs {
 #[command(after_help = "\
 Examples:
   efference link 'udp://127.0.0.1:47500?key=implant.key' --seconds 5
-  efference link 'udp://127.0.0.1:47500?key=implant.key' --mode power --budget 300000 --json")]
+  efference link 'udp://127.0.0.1:47500?key=implant.key' --mode power --budget 300000 --json
+  efference link 'ble://N1-0042?key=implant.key'")]
 pub(crate) struct LinkArgs {
-    /// The device: udp://, tcp://, unix:// or pipe://, with ?key=FILE or ?plain
+    /// The device: udp://, tcp://, unix://, pipe:// or ble://, with ?key=FILE or ?plain
     #[arg(value_name = "ADDRESS")]
     address: String,
     /// What the device sends of each channel
@@ -145,6 +147,7 @@ pub(crate) fn text(report: &LinkReport) -> String {
             device.name, device.profile, device.n_electrodes, device.firmware.0, device.firmware.1
         ));
     }
+    lines.extend(report.bluetooth.as_ref().map(bluetooth));
     let mut rows = table::of(&["", "sent", "received", "lost", "dropped late"]);
     let datagrams = &ledger.datagrams;
     let cells = [datagrams.sent, datagrams.received, datagrams.lost, datagrams.dropped];
@@ -204,6 +207,26 @@ pub(crate) fn text(report: &LinkReport) -> String {
         lines.push(format!("  and {more} more"));
     }
     lines.join("\n")
+}
+
+fn bluetooth(report: &BleReport) -> String {
+    let mtu = report.att_mtu.map_or_else(|| "unknown".to_string(), |mtu| mtu.to_string());
+    let interval = match (report.interval_ms, report.burst_ms) {
+        (Some(ms), _) => format!("interval {ms} ms"),
+        (None, Some(ms)) => format!("interval not told, bursts some {ms:.0} ms apart"),
+        (None, None) => "interval not told".to_string(),
+    };
+    format!(
+        "Bluetooth: {}\nMTU {mtu}, {interval}; connected {} times, {} stalls; {} packets came ({} had no room here), {} written, \
+         {} not",
+        report.standing,
+        report.connections,
+        report.stalls,
+        report.received,
+        report.dropped_on_host,
+        report.written,
+        report.unwritten
+    )
 }
 
 /// How long a device may take to answer.

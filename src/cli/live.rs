@@ -26,6 +26,7 @@ Examples:
   efference run --source sim:paradromics-50k --model my-50k --seconds 60 --plot report.png
   efference run --source sim:neuralink-n1 --seconds 5 --drill shard0@2:300
   efference run --source 'udp://127.0.0.1:47500?key=implant.key' --model my-n1 --seconds 60
+  efference run --source 'ble://N1-0042?key=implant.key' --model my-n1
 
 While it runs, a line `freeze` on standard input keeps noise and thresholds as they are, `follow` lets them follow
 the stream again, `stop` ends the run, as Ctrl-C does.
@@ -33,7 +34,8 @@ the stream again, `stop` ends the run, as Ctrl-C does.
 A recording plays at its own speed. Without a model there are bins but no intents; thresholds then come from the
 noise of the stream's first seconds.")]
 pub(crate) struct RunArgs {
-    /// Where samples come from: a simulator's address, a recording, or a device: udp://, tcp://, unix://, pipe://
+    /// Where samples come from: a simulator's address, a recording, or a device: udp://, tcp://, unix://,
+    /// pipe://, ble://
     #[arg(long, value_name = "SOURCE")]
     source: String,
     /// What the file's variables mean, as for `replay`

@@ -12,8 +12,10 @@ Examples:
   efference pair implant.key
   firmware-sim serve neuralink-n1 --listen 'udp://127.0.0.1:47500?key=implant.key'
   efference run --source 'udp://127.0.0.1:47500?key=implant.key' --seconds 10
+  efference run --source 'ble://N1-0042?key=implant.key' --seconds 10
 
 Both ends need the same file. Whoever has it can read and command the implant: carry it by hand, not by mail.
+Over Bluetooth it is what counts: bonding of the two adapters is welcome and not relied on.
 The fingerprint tells keys apart and gives nothing away.")]
 pub(crate) struct PairArgs {
     /// The new file

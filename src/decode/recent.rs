@@ -7,7 +7,8 @@
 //!
 //! which is the estimate that a Kalman filter with steady gain makes of a rate that drifts; γ brings it back to the mean
 //! of training, 0, when nothing comes for long. Guarantees: where nothing is unknown, no feature changes. α and γ were
-//! chosen on synthetic links that lose a fifth of their packets (0.1 to 0.35 and 0.9 to 0.97 differ by 0.01 of R²).
+//! chosen on a synthetic link that loses a fifth of its packets in bursts: of the R² without loss 0.2 and 0.9 keep 0.926,
+//! 0.1 and 0.85 the same, 0.3 and 0.95 0.911, 0.15 without fading 0.851; the figure is of another seed.
 
 use crate::simd::{Level, dispatch};
 

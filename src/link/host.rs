@@ -14,7 +14,7 @@ use super::tables::Tables;
 use super::throughput::Throughput;
 use crate::error::Error;
 use crate::time::{ClockFit, HostTime};
-use crate::wire::packet::{Counters, DATAGRAM_MAX, Kind};
+use crate::wire::packet::{Counters, DATAGRAM_MAX, Kind, MTU_MAX, MTU_MIN};
 use crate::wire::session::{Endpoint, Host as Asking, SealError, records_max};
 use crate::wire::{Operation, Record, RecordWriter, Report};
 
@@ -185,6 +185,31 @@ impl Host {
         match self.assembly.as_mut()?.next(now, &self.log, self.session)? {
             Given::Gap(gap) => Some(Event::Gap(gap)),
             Given::Bin(at) => self.assembly.as_ref().map(|assembly| Event::Bin(assembly.bin(at))),
+        }
+    }
+
+    /// What carries the packets has just begun to, of at most `packet_max` bytes: the device is told, and asked or called
+    /// at once; where it may still have a session, it has a little time to go on in it. What was sent shortly before may
+    /// have gone nowhere.
+    pub fn carrier_is_up(&mut self, now: HostTime, packet_max: usize) {
+        self.now = self.now.max(now);
+        let packet_max = packet_max.clamp(MTU_MIN, MTU_MAX);
+        let is_other = self.settings.wanted.mtu != Some(packet_max as u16);
+        (self.settings.mtu, self.settings.wanted.mtu) = (packet_max, Some(packet_max as u16));
+        if let Some(device) = self.device.as_ref().filter(|_| is_other) {
+            let mtu = packet_max.min(device.mtu_max) as u16;
+            // With the outbox full, the device's own radio keeps it to what there is room for.
+            let _full: Result<u16, Error> = self.command(Operation::SetMtu(mtu));
+        }
+        match self.phase {
+            Phase::Calling => {
+                self.calling.begin(self.now);
+                if self.endpoint.tally().is_some() {
+                    self.calling.next_at = self.now.after(RESUME_NS);
+                }
+            }
+            Phase::Live | Phase::Silent => self.outbox.ask_soon(self.now),
+            Phase::Idle | Phase::Closed => {}
         }
     }
 
@@ -395,6 +420,8 @@ const ASK_NS: u64 = 200_000_000;
 const SILENT_NS: u64 = 500_000_000;
 /// After so long the host calls anew; the session stays good if it should be heard again.
 const LOST_NS: u64 = 600_000_000;
+/// A device that can be heard again has so long to go on as before: a new session costs it its tables.
+const RESUME_NS: u64 = 60_000_000;
 /// Between two requests for a key.
 const KEY_NS: u64 = 200_000_000;
 

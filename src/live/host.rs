@@ -30,6 +30,9 @@ pub(crate) fn ask_for_realtime(below: u8) -> Option<String> {
         set_thread_priority_and_policy(thread_native_id(), priority, policy)
             .map_err(|error| format!("{error:?}"))
     };
+    // Other systems have no finer steps.
+    #[cfg(not(unix))]
+    let _ = below;
     #[cfg(not(unix))]
     let granted = thread_priority::set_current_thread_priority(thread_priority::ThreadPriority::Max)
         .map_err(|error| format!("{error:?}"));
@@ -39,6 +42,7 @@ pub(crate) fn ask_for_realtime(below: u8) -> Option<String> {
 }
 
 /// Below the system's own, which are above 50.
+#[cfg(unix)]
 const PRIORITY: u8 = 40;
 
 /// CPU time of the calling thread so far, in seconds; 0 where the system doesn't tell.

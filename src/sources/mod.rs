@@ -1,5 +1,6 @@
 //! Where blocks come from: the one trait that recordings, the simulator and devices implement.
 
+pub mod ble;
 pub mod injected;
 pub mod link;
 mod recut;

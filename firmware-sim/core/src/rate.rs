@@ -128,11 +128,15 @@ impl RateControl {
         let produced_bps = per_second(self.produced_bits);
         if self.taken_bits == 0 {
             // Nothing was taken at all: a stall, of which no throughput can be learnt.
+        } else if self.capacity_bps != 0 && per_second(self.taken_bits) / 4 > self.capacity_bps {
+            // Far more went than it could carry: it is back.
+            self.capacity_bps = per_second(self.taken_bits);
+            self.hold_us = 0;
         } else if self.was_full && self.produced_bits > self.taken_bits {
             self.capacity_bps = per_second(self.taken_bits).max(BPS_MIN);
         } else if self.capacity_bps != 0 {
             // It may carry more again: only trying tells.
-            self.capacity_bps = self.capacity_bps.saturating_add(self.capacity_bps / 4);
+            self.capacity_bps = if self.has_failed() { 0 } else { self.capacity_bps.saturating_mul(2) };
             if self.budget_bps != 0 && self.capacity_bps > self.budget_bps {
                 self.capacity_bps = 0;
             }
@@ -154,10 +158,13 @@ impl RateControl {
                 self.rung += 1;
             }
             self.fits_since_us = None;
-            if let Some(up_at_us) = self.up_at_us.take() {
-                let is_too_dear = now_us.saturating_sub(up_at_us) < TRIED_US;
-                self.hold_us = if is_too_dear { (2 * self.hold_us).clamp(UP_US, UP_MAX_US) } else { UP_US };
-            }
+            let is_too_dear = self.up_at_us.take().is_some_and(|up| now_us.saturating_sub(up) < TRIED_US);
+            self.hold_us = match () {
+                // A radio that all but failed may be back at any moment: what is lost by trying is little.
+                () if self.has_failed() => 0,
+                () if is_too_dear => (2 * self.hold_us).clamp(UP_US, UP_MAX_US),
+                () => UP_US,
+            };
         } else if self.rung > 0 {
             // A twentieth is kept free, for all that isn't data.
             let fits = |control: &Self| {
@@ -183,6 +190,11 @@ impl RateControl {
         }
         self.restart(now_us);
         (self.rung != before).then(|| self.setting())
+    }
+
+    /// The radio carries next to nothing.
+    fn has_failed(&self) -> bool {
+        (1..FAILED_BPS).contains(&self.capacity_bps) && usize::from(self.rung) + 2 >= LADDER.len()
     }
 
     /// Bits a second on this rung where `bps` were seen on rung `from`.
@@ -240,6 +252,8 @@ pub const UP_US: u64 = 3_000_000;
 pub const UP_MAX_US: u64 = 60_000_000;
 /// A better setting that lasted for so long was not too dear.
 const TRIED_US: u64 = 5_000_000;
+/// A radio that carries less than this, and the last rungs not even, has failed.
+const FAILED_BPS: u32 = 10_000;
 /// A radio that carries less than this is no radio.
 const BPS_MIN: u32 = 1_000;
 

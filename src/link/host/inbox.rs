@@ -206,7 +206,9 @@ impl Host {
         let Some(device) = &self.device else { return Ok(()) };
         let wanted = &self.settings.wanted;
         let (mode, width) = (wanted.mode, device.samples(wanted.bin_width_us));
-        let (budget, mtu, threshold) = (wanted.budget_bps, wanted.mtu, wanted.threshold);
+        let (budget, threshold) = (wanted.budget_bps, wanted.threshold);
+        // More than it can is not asked for.
+        let mtu = wanted.mtu.map(|mtu| mtu.min(device.mtu_max as u16));
         let raw: Vec<u8> =
             wanted.raw_electrodes.iter().flat_map(|electrode| electrode.to_le_bytes()).collect();
         if let Some(mtu) = mtu {

@@ -88,6 +88,35 @@ fn repeated_reordered_and_damaged_packets_change_nothing_but_counters() {
 }
 
 #[test]
+fn a_carrier_that_comes_up_is_used_at_once_in_packets_that_fit() {
+    let mut world = World::sealed(6);
+    (world.up.is_dead, world.down.is_dead) = (true, true);
+    world.run_ms(3_000);
+    (world.up.is_dead, world.down.is_dead) = (false, false);
+    let now = |world: &World| crate::HostTime { ns: world.now_ns };
+    world.host.carrier_is_up(now(&world), 20);
+    // There and back, where the next call would be later.
+    world.run_ms(20);
+    assert!(world.host.is_live(), "{:?}", world.events);
+    world.run_ms(500);
+    assert_eq!(world.device.commands[..2], ["SetMtu(20)", "SetBudget(0)"]);
+    world.host.carrier_is_up(now(&world), 20);
+    world.host.carrier_is_up(now(&world), 200);
+    world.run_ms(500);
+    let n_told = world.device.commands.iter().filter(|command| command.starts_with("SetMtu")).count();
+    assert_eq!((n_told, world.device.commands.last().map(String::as_str)), (2, Some("SetMtu(200)")));
+    // A device that went on sending is heard before it is called.
+    (world.up.is_dead, world.down.is_dead) = (true, true);
+    world.run_ms(1_000);
+    (world.up.is_dead, world.down.is_dead) = (false, false);
+    world.host.carrier_is_up(now(&world), 200);
+    world.run_ms(500);
+    assert!(world.host.is_live());
+    world.close();
+    assert_eq!(world.host.ledger().link.sessions, 1);
+}
+
+#[test]
 fn a_silence_that_the_session_outlives_is_a_stall() {
     let mut world = World::sealed(5);
     world.run_ms(2000);

@@ -1,12 +1,16 @@
-//! Where a link leads and with which key: `udp://HOST:PORT?key=FILE`, `tcp://…`, `unix://…`, `pipe://…`, `capture://…`.
+//! Where a link leads and with which key: `udp://HOST:PORT?key=FILE`, `tcp://…`, `unix://…`, `pipe://…`, `ble://…`,
+//! `capture://…`.
 //!
 //! In: the text of `--source` or `--listen`. Out: a [`LinkAddress`]. Guarantees that nothing has been opened yet, and
 //! that nobody gets a link in the clear who didn't write `plain`.
 
 use crate::error::Error;
+use crate::sources::ble::{BleAddress, escape};
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::path::Path;
+use std::path::PathBuf;
 
 /// A link's other end, and how to speak with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub enum Carrier {
     Unix(PathBuf),
     /// The same over two named pipes, `PATH.up` from the device and `PATH.down` to it.
     Pipe(PathBuf),
+    /// A packet in each value of a characteristic over Bluetooth LE.
+    Ble(BleAddress),
     /// Packets that were captured earlier; nobody answers.
     Capture(PathBuf),
 }
@@ -56,12 +62,14 @@ impl Carrier {
             "tcp" => Ok(Carrier::Tcp(socket(rest, text, place)?)),
             "unix" => Ok(Carrier::Unix(path()?)),
             "pipe" => Ok(Carrier::Pipe(path()?)),
+            "ble" => Ok(Carrier::Ble(BleAddress::parse(rest, text, place)?)),
             "capture" => Ok(Carrier::Capture(path()?)),
             _ => Err(unknown(text, place)),
         }
     }
 
     /// The named pipe from the device, and the one to it.
+    #[cfg(unix)]
     pub(super) fn pipes(path: &Path) -> (PathBuf, PathBuf) {
         let with = |end: &str| PathBuf::from(format!("{}.{end}", path.display()));
         (with("up"), with("down"))
@@ -89,10 +97,16 @@ impl LinkAddress {
     /// ```
     pub fn parse(text: &str, place: &str) -> Result<Self, Error> {
         let (carrier, words) = text.split_once('?').unwrap_or((text, ""));
-        let carrier = Carrier::parse(carrier, place)?;
+        let mut carrier = Carrier::parse(carrier, place)?;
         let mut secrecy = None;
         for word in words.split('&').filter(|word| !word.is_empty()) {
             let found = match word.split_once('=') {
+                Some(("adapter", adapter)) if matches!(carrier, Carrier::Ble(_)) => {
+                    if let Carrier::Ble(address) = carrier {
+                        carrier = Carrier::Ble(address.through(adapter, place)?);
+                    }
+                    continue;
+                }
                 Some(("key", path)) if !path.is_empty() => Secrecy::Key(PathBuf::from(path)),
                 None if word == "plain" => Secrecy::Plain,
                 _ => {
@@ -116,9 +130,13 @@ impl LinkAddress {
 
 impl fmt::Display for LinkAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}?", self.carrier)?;
+        if let Carrier::Ble(BleAddress { adapter: Some(adapter), .. }) = &self.carrier {
+            write!(f, "adapter={}&", escape(adapter))?;
+        }
         match &self.secrecy {
-            Secrecy::Key(path) => write!(f, "{}?key={}", self.carrier, path.display()),
-            Secrecy::Plain => write!(f, "{}?plain", self.carrier),
+            Secrecy::Key(path) => write!(f, "key={}", path.display()),
+            Secrecy::Plain => f.write_str("plain"),
         }
     }
 }
@@ -130,6 +148,7 @@ impl fmt::Display for Carrier {
             Carrier::Tcp(address) => write!(f, "tcp://{address}"),
             Carrier::Unix(path) => write!(f, "unix://{}", path.display()),
             Carrier::Pipe(path) => write!(f, "pipe://{}", path.display()),
+            Carrier::Ble(address) => address.fmt(f),
             Carrier::Capture(path) => write!(f, "capture://{}", path.display()),
         }
     }
@@ -148,9 +167,10 @@ fn unknown(text: &str, place: &str) -> Error {
     Error::usage(place, format!("`{text}` is no address of a link")).legal(LEGAL)
 }
 
-const SCHEMES: [&str; 5] = ["udp", "tcp", "unix", "pipe", "capture"];
-const SECRECY: &str = "?key=FILE, or ?plain";
-const LEGAL: &str = "udp://HOST:PORT, tcp://HOST:PORT, unix://PATH, pipe://PATH, capture://FILE.pcapng";
+const SCHEMES: [&str; 6] = ["udp", "tcp", "unix", "pipe", "ble", "capture"];
+const SECRECY: &str = "?key=FILE, or ?plain; for ble:// also &adapter=NAME";
+const LEGAL: &str =
+    "udp://HOST:PORT, tcp://HOST:PORT, unix://PATH, pipe://PATH, ble://NAME, capture://FILE.pcapng";
 
 #[cfg(test)]
 mod tests {
@@ -158,14 +178,21 @@ mod tests {
 
     #[test]
     fn an_address_is_written_as_it_is_read() {
-        for carrier in
-            ["udp://127.0.0.1:1", "tcp://[::1]:9", "unix:///tmp/x", "pipe://p", "capture://a.pcapng"]
-        {
+        for carrier in [
+            "udp://127.0.0.1:1",
+            "tcp://[::1]:9",
+            "unix:///tmp/x",
+            "pipe://p",
+            "ble://N1%20a",
+            "capture://a.pcapng",
+        ] {
             assert!(LinkAddress::is_link(carrier));
             for text in [format!("{carrier}?key=a/b.key"), format!("{carrier}?plain")] {
                 assert_eq!(LinkAddress::parse(&text, "--source").expect("legal").to_string(), text);
             }
         }
+        let text = "ble://F0:F1:F2:F3:F4:F5?adapter=hci1&key=a/b.key";
+        assert_eq!(LinkAddress::parse(text, "--source").expect("legal").to_string(), text);
         assert!(!LinkAddress::is_link("sim:neuralink-n1") && !LinkAddress::is_link("udp.wav"));
     }
 
@@ -182,6 +209,12 @@ mod tests {
             "unix://x?key=",
             "unix://x?plain&key=a",
             "unix://x?plane",
+            "unix://x?adapter=hci0&plain",
+            "ble://?plain",
+            "ble://a",
+            "ble://a?adapter=hci0",
+            "ble://a?adapter=&plain",
+            "ble://a?adapter=a&adapter=b&plain",
         ] {
             let message = LinkAddress::parse(text, "--source").expect_err("refused").to_string();
             assert!(message.starts_with("--source: ") && message.contains("Legal: "), "{message}");

@@ -3,7 +3,7 @@
 //! In: an address with its key. Out: what the device says of itself. Guarantees that a session which the device has with
 //! another host goes on: the greeting is asked for and not followed by a word.
 
-use super::{LinkAddress, PACKET_MAX, PairingKey, Received, Secrecy, Transport, entropy};
+use super::{Carrier, LinkAddress, PACKET_MAX, PairingKey, Received, Secrecy, Transport, entropy};
 use crate::error::Error;
 use crate::live::Clock;
 use crate::wire::session::{Access, Endpoint, Key, Received as Opened};
@@ -45,7 +45,11 @@ pub fn ask(address: &LinkAddress, patience: Duration) -> Result<Option<Found>, E
     endpoint.connect(entropy()?);
     let clock = Clock::start();
     let mut packet = [0; PACKET_MAX];
-    let (mut asked_at, mut is_first) = (clock.now(), true);
+    let (mut asked_at, mut is_first, mut mtu) = (clock.now(), true, MTU);
+    let patience = match address.carrier {
+        Carrier::Ble(_) => patience.max(PATIENCE_BLE),
+        _ => patience,
+    };
     let until = clock.now().after(patience.as_nanos() as u64);
     while clock.now() < until {
         if is_first || clock.now().since(asked_at) > AGAIN_NS {
@@ -54,7 +58,15 @@ pub fn ask(address: &LinkAddress, patience: Duration) -> Result<Option<Found>, E
             }
             (asked_at, is_first) = (clock.now(), false);
         }
-        while let Some(n) = endpoint.poll_packet(MTU, &mut packet) {
+        while let Some(news) = transport.news() {
+            // What was said before went nowhere.
+            if let Some(packet_max) = news.packet_max {
+                mtu = packet_max.min(MTU);
+                endpoint.hello_again();
+                asked_at = clock.now();
+            }
+        }
+        while let Some(n) = endpoint.poll_packet(mtu, &mut packet) {
             transport.send(&packet[..n]);
         }
         if let Received::Packet(n) = transport.receive(&mut packet, WAIT)
@@ -81,5 +93,7 @@ pub fn ask(address: &LinkAddress, patience: Duration) -> Result<Option<Found>, E
 
 /// Greetings fit into what every radio carries.
 const MTU: usize = 128;
+/// An implant over Bluetooth is looked for and connected first.
+const PATIENCE_BLE: Duration = Duration::from_secs(10);
 const WAIT: Duration = Duration::from_millis(10);
 const AGAIN_NS: u64 = 100_000_000;

@@ -9,6 +9,7 @@ use super::report::{LinkReport, Tracks};
 use crate::block::{BLOCK_FRAMES_MAX, Block, BlockHeader, COUNT_UNKNOWN, Payload, StreamInfo, StreamKind};
 use crate::error::Error;
 use crate::link::{Device, Event, Host, Resampler, Settings};
+use crate::sources::ble::News;
 use crate::time::{DeviceTime, HostTime, SampleIndex, SampleRate};
 use crate::wire::Mode;
 
@@ -116,6 +117,14 @@ impl Feed {
         }
     }
 
+    /// Something happened to what carries the packets; where it was connected, how long they may be.
+    pub fn carrier(&mut self, now: HostTime, news: &News) {
+        self.tracks.note(now, format!("Bluetooth: {}", news.text));
+        if let Some(packet_max) = news.packet_max {
+            self.host.carrier_is_up(now, packet_max);
+        }
+    }
+
     /// Takes over what the host has to tell.
     pub fn collect(&mut self, now: HostTime) {
         let Feed { host, resampler, device, waiting, first, n, tracks, refusal, bin_width_us, .. } = self;
@@ -200,6 +209,11 @@ impl Feed {
     /// A frame waits.
     pub fn is_ready(&self) -> bool {
         self.n > 0
+    }
+
+    /// When the frame that comes next ended.
+    pub fn first_due(&self) -> Option<HostTime> {
+        self.is_ready().then(|| self.waiting[self.first].due)
     }
 
     /// Why bins of the present width can't be decoded, if they can't.

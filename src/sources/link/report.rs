@@ -5,6 +5,7 @@
 use crate::link::{Device, FormatChange, Gap, Ledger};
 use crate::live::Latency;
 use crate::live::Meter;
+use crate::sources::ble::BleReport;
 use crate::time::{ClockReading, HostTime};
 use crate::wire::{Ack, Record, Status, Telemetry};
 use serde::Serialize;
@@ -40,6 +41,8 @@ pub struct LinkReport {
     pub temperature_c: Option<f64>,
     /// Raw samples, crossings and snippets that came as they are, in records.
     pub data_records: u64,
+    /// How the link does below its packets, over Bluetooth.
+    pub bluetooth: Option<BleReport>,
     /// Frames that nobody read in time.
     pub unread_frames: u64,
     /// What happened, with the second at which it did.
@@ -144,6 +147,7 @@ impl Tracks {
             battery_percent: self.battery_percent,
             temperature_c: self.temperature_c,
             data_records: self.n_data,
+            bluetooth: None,
             unread_frames: self.n_unread,
             happenings: self.happenings.clone(),
             more_happenings: self.n_more,

@@ -66,6 +66,11 @@ impl LinkSource {
         };
         let mut feed = Feed::new(Settings::new(access, entropy, wanted), "--source")?;
         let mut buffer = [0; PACKET_MAX];
+        let patience = match address.carrier {
+            // Searching and connecting take their time, before anybody is asked.
+            Carrier::Ble(_) => patience.max(PATIENCE_BLE),
+            _ => patience,
+        };
         let until = clock.now().after(patience.as_nanos() as u64);
         let info = loop {
             step(&mut feed, &mut transport, &clock, &mut capture, &mut buffer)?;
@@ -76,7 +81,11 @@ impl LinkSource {
                 return Err(Error::usage("--source", "stopped before the device had answered"));
             }
             if clock.now() > until {
-                let found = format!("nobody answers at {} within {} s", address.carrier, patience.as_secs());
+                let mut found =
+                    format!("nobody answers at {} within {} s", address.carrier, patience.as_secs());
+                if let Some(bluetooth) = transport.bluetooth() {
+                    found = format!("{found}; {}", bluetooth.standing);
+                }
                 return Err(Error::input("--source", found)
                     .legal("the address of a device that is on, and the key that it was paired with")
                     .hint(
@@ -100,10 +109,18 @@ impl LinkSource {
         step(&mut self.feed, &mut self.transport, &self.clock, &mut self.capture, &mut self.buffer)
     }
 
+    /// Fills `block` with the next frames if some wait, which [`LinkSource::step`] brings.
+    ///
+    /// # Panics
+    /// If it is no block of counts of as many channels.
+    pub fn take(&mut self, block: &mut Block) -> bool {
+        self.feed.pop(block).is_some()
+    }
+
     /// Lets go of frames that nobody wants, and says how many there were.
     pub fn skip(&mut self, block: &mut Block) -> u64 {
         let mut n = 0;
-        while self.feed.pop(block).is_some() {
+        while self.take(block) {
             n += u64::from(block.header.n_frames);
         }
         n
@@ -111,7 +128,7 @@ impl LinkSource {
 
     /// Where everything has gone until now.
     pub fn report(&mut self) -> LinkReport {
-        self.feed.report()
+        LinkReport { bluetooth: self.transport.bluetooth(), ..self.feed.report() }
     }
 
     /// Says goodbye.
@@ -173,7 +190,7 @@ impl SampleSource for LinkSource {
     fn link_report(&mut self) -> Option<LinkReport> {
         // What is said after this is not in the report.
         let _written = self.close();
-        Some(self.feed.report())
+        Some(self.report())
     }
 }
 
@@ -317,6 +334,9 @@ fn step(
             }
         };
     let now = clock.now();
+    while let Some(news) = transport.news() {
+        feed.carrier(now, &news);
+    }
     feed.pass_time(now, |at, packet| send(transport, capture, at, packet));
     let due = feed.host().poll_timeout().map_or(LONGEST_WAIT_NS, |due| due.since(now));
     let wait = Duration::from_nanos(due.min(LONGEST_WAIT_NS));
@@ -384,5 +404,7 @@ fn unix_ns() -> u64 {
 }
 
 const NONCE: usize = 12;
+/// How long an implant over Bluetooth may take to answer.
+const PATIENCE_BLE: Duration = Duration::from_secs(20);
 /// How late a stop is heard.
 const LONGEST_WAIT_NS: u64 = 50_000_000;

@@ -1,14 +1,18 @@
-//! Packets over sockets and pipes: the same few calls, whatever carries them.
+//! Packets over sockets, pipes and Bluetooth: the same few calls, whatever carries them.
 //!
 //! In: packets to send. Out: packets as they come, none longer than [`PACKET_MAX`]. Guarantees: what can't be sent at
 //! once is not waited for; a connection that breaks is opened again by the next call; damaged framing closes the
 //! connection rather than give wrong packets.
 
 use super::Carrier;
-use super::stream::{PacketStream, pipes};
+use super::stream::PacketStream;
+#[cfg(unix)]
+use super::stream::pipes;
 use crate::error::Error;
+use crate::sources::ble::{BleLink, BleReport, News};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+#[cfg(unix)]
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -59,6 +63,7 @@ enum Kind {
         path: PathBuf,
         listens: bool,
     },
+    Ble(BleLink),
 }
 
 impl Transport {
@@ -84,6 +89,7 @@ impl Transport {
             Carrier::Unix(path) => Kind::Unix { listener: None, path: path.clone(), stream: None },
             #[cfg(unix)]
             Carrier::Pipe(path) => Kind::Pipe { stream: None, path: path.clone(), listens: false },
+            Carrier::Ble(implant) => Kind::Ble(BleLink::start(implant)?),
             other => return Err(unfit(other)),
         };
         Ok(Transport { kind, unsent: 0, broken: 0 })
@@ -158,6 +164,7 @@ impl Transport {
             Kind::Unix { stream, .. } | Kind::Pipe { stream, .. } => {
                 send_on(stream, packet, &mut self.broken)
             }
+            Kind::Ble(link) => link.send(packet),
         };
         self.unsent += u64::from(!sent);
     }
@@ -199,6 +206,23 @@ impl Transport {
             Kind::Unix { stream, .. } | Kind::Pipe { stream, .. } => {
                 receive_on(stream, buffer, wait, &mut self.broken)
             }
+            Kind::Ble(link) => link.receive(buffer, wait).map_or(Received::Nothing, Received::Packet),
+        }
+    }
+
+    /// What has happened below the packets, one thing at a time; only Bluetooth tells.
+    pub fn news(&mut self) -> Option<News> {
+        match &mut self.kind {
+            Kind::Ble(link) => link.news(),
+            _ => None,
+        }
+    }
+
+    /// How the link does below the packets, over Bluetooth.
+    pub fn bluetooth(&self) -> Option<BleReport> {
+        match &self.kind {
+            Kind::Ble(link) => Some(link.report()),
+            _ => None,
         }
     }
 
@@ -212,7 +236,7 @@ impl Transport {
     /// Takes a connection that waits, or makes one.
     fn open(&mut self) {
         match &mut self.kind {
-            Kind::Udp { .. } => {}
+            Kind::Udp { .. } | Kind::Ble(_) => {}
             Kind::Tcp { listener, address, stream } => {
                 let found = match listener {
                     // Who comes last is served: the host may have lost the connection before we did.
@@ -298,7 +322,7 @@ fn unopened(address: &Carrier, error: &std::io::Error) -> Error {
 
 fn unfit(address: &Carrier) -> Error {
     Error::usage(address.to_string(), "nothing can be sent there")
-        .legal("udp://, tcp://, and on Unix unix:// and pipe://")
+        .legal("udp://, tcp://, on Unix unix:// and pipe://; to call, ble://")
 }
 
 /// How long a missing other end is left alone.

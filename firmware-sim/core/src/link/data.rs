@@ -29,13 +29,19 @@ pub(super) struct Data<'a> {
 
 impl Data<'_> {
     /// Counts of a bin as it was asked for; a new setting, and why, where the rate control wants another.
-    pub(super) fn push_counts(&mut self, now: Now, counts: &[u16]) -> Option<Reason> {
+    /// Without a host to send them to they are counted all the same, so that bins keep their numbers.
+    pub(super) fn push_counts(&mut self, now: Now, counts: &[u16], is_sending: bool) -> Option<Reason> {
         for (total, &count) in self.totals.iter_mut().zip(counts) {
             *total = total.saturating_add(count);
         }
         self.n_summed += 1;
         let setting = self.rate.setting();
         if self.n_summed < setting.widening {
+            return None;
+        }
+        if !is_sending {
+            self.totals.fill(0);
+            self.skip_bin();
             return None;
         }
         // What the bins before left; this one has the time of a bin to go.
@@ -56,6 +62,11 @@ impl Data<'_> {
         let next = self.rate.step(now.us, waiting_bits, is_half_full)?;
         let is_better = next.widening < setting.widening || next == Setting::ALL;
         Some(if is_better { Reason::Recovered } else { Reason::Budget })
+    }
+
+    /// A bin that nobody gets.
+    pub(super) fn skip_bin(&mut self) {
+        (self.n_summed, self.bin) = (0, self.bin.wrapping_add(1));
     }
 
     /// All channels; whether they had room.

@@ -235,18 +235,20 @@ impl<'a> LinkEnd<'a> {
 
     /// Counts of a bin of the width that was asked for, which ended before `end_sample`.
     pub fn push_counts(&mut self, now: Now, end_sample: u64, counts: &[u16]) {
-        if !self.is_sending() || self.state.data.format.mode != Mode::Counts {
+        if self.state.data.format.mode != Mode::Counts {
             return;
         }
-        if let Some(reason) = self.state.data.push_counts(now, counts) {
+        let is_sending = self.is_sending();
+        if let Some(reason) = self.state.data.push_counts(now, counts, is_sending) {
             self.state.begin_epoch(end_sample, reason);
         }
     }
 
     /// Power of a bin of the width that was asked for, `8 · log2` of the mean square, a byte a channel.
     pub fn push_power(&mut self, power: impl Fn(usize) -> u8) {
-        if self.is_sending() {
-            self.state.data.push_power(power);
+        match self.is_sending() {
+            true => self.state.data.push_power(power),
+            false => self.state.data.skip_bin(),
         }
     }
 
