@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn one_loud_bin_is_no_click_and_a_drag_holds_through_a_doubtful_one() {
-        let mut decoder = ClickDecoder::new(ClickRule::default()).expect("legal");
+        let rule = ClickRule { rest_bins: 20, ..ClickRule::default() };
+        let mut decoder = ClickDecoder::new(rule).expect("legal");
         let mut said: Vec<Button> = [-3.0, 6.0, -3.0, -3.0].map(|odds| decoder.step(odds)).to_vec();
         assert_eq!(said, [Button::Up; 4]);
         said = [3.0, 3.0, 3.0, 3.0, -1.0, 3.0].map(|odds| decoder.step(odds)).to_vec();

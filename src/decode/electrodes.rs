@@ -251,7 +251,7 @@ mod tests {
             let of = of(channel);
             assert_eq!(of.len(), 2, "channel {channel}: {of:?}");
             assert_eq!((of[0].state, of[1].state), (state, ElectrodeState::Good));
-            assert!((2000..2400).contains(&of[0].bin) && (4000..4500).contains(&of[1].bin), "{of:?}");
+            assert!((2000..2500).contains(&of[0].bin) && (4000..4500).contains(&of[1].bin), "{of:?}");
         }
         assert!(found.iter().all(|change| change.channel < 3), "{found:?}");
         assert_eq!(watch.lost().count(), 0);

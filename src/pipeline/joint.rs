@@ -93,6 +93,11 @@ impl Joint {
         }
     }
 
+    /// As [`super::Pipeline::take_over`].
+    pub fn take_over(&mut self, prepared: &mut Decoder) -> bool {
+        self.decoder.as_mut().is_some_and(|decoder| decoder.take_over(prepared))
+    }
+
     /// Does what can be done for the next bin before it is there. Changes no result, but how soon it is there.
     pub fn prepare(&mut self) {
         if let Some(decoder) = &mut self.decoder {

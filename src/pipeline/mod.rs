@@ -181,6 +181,13 @@ impl Pipeline {
         });
     }
 
+    /// Goes on with `prepared` in place of its decoder, from the next bin on ([`Decoder::take_over`]): as where electrodes were
+    /// lost and the decoder solved again for those that remain. `prepared` becomes the one before. False, and nothing
+    /// happens, where there is no decoder or one of another shape. A replay that does so behind the same bin says the same.
+    pub fn take_over(&mut self, prepared: &mut Decoder) -> bool {
+        self.decoder.as_mut().is_some_and(|decoder| decoder.take_over(prepared))
+    }
+
     /// Forgets everything: as if just built.
     pub fn reset(&mut self) {
         self.shard.reset();

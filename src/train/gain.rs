@@ -233,7 +233,11 @@ mod tests {
                         "full gain, bin {bin}: {:?} for {expected:?}",
                         said[1][bin]
                     );
-                    assert!(bin < 60 || off(&said[0]) < 1e-5, "steady gain, bin {bin}");
+                    assert!(
+                        bin < 200 || off(&said[0]) < 1e-4,
+                        "steady gain, bin {bin}: off by {}",
+                        off(&said[0])
+                    );
                 }
             }
             assert!(said[0][0] != said[1][0], "the steady gain is not that of the first bin");
