@@ -96,8 +96,7 @@ impl Decoder {
     ///
     /// Called between two bins it is a function of the bins alone: a replay that calls it behind the same bin says the same.
     pub fn take_over(&mut self, prepared: &mut Decoder) -> bool {
-        let alike =
-            self.linear.is_alike(&prepared.linear) && self.sparse.is_some() == prepared.sparse.is_some();
+        let alike = self.is_alike(prepared);
         if alike {
             std::mem::swap(self, prepared);
             self.linear.continue_from(&mut prepared.linear);
@@ -107,6 +106,11 @@ impl Decoder {
             }
         }
         alike
+    }
+
+    /// Whether the one can take over from the other.
+    pub(crate) fn is_alike(&self, other: &Decoder) -> bool {
+        self.linear.is_alike(&other.linear) && self.sparse.is_some() == other.sparse.is_some()
     }
 
     /// Tells a decoder whose position is a state and an output where the cursor was at the end of the last bin, where something

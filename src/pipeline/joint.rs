@@ -4,6 +4,7 @@
 //! intent. Guarantee: the bits that one pipeline of all channels gives, if every shard saw every block. The channels of
 //! a part that didn't come are unknown.
 
+use super::prepared::Prepared;
 use super::{Event, Shard, Stage, check_width};
 use crate::binning::{Bin, BinSchedule};
 use crate::config::{Config, Features};
@@ -20,6 +21,7 @@ pub struct Joint {
     /// Parts that the bin has.
     n_parts: usize,
     decoder: Option<Decoder>,
+    prepared: Prepared,
 }
 
 impl Joint {
@@ -41,7 +43,14 @@ impl Joint {
         let bin = if is_sparse { Bin::of_crossings } else { Bin::new };
         let decoder = decoder.map(|decoder| if is_sparse { decoder.for_crossings() } else { decoder });
         let schedule = *shards.first().expect("a stream has channels").schedule();
-        Ok(Joint { channels, bin: bin(kinds, n_channels), schedule, n_parts: 0, decoder })
+        Ok(Joint {
+            channels,
+            bin: bin(kinds, n_channels),
+            schedule,
+            n_parts: 0,
+            decoder,
+            prepared: Prepared::default(),
+        })
     }
 
     /// Enters the part of shard `shard` into the bin that is put together.
@@ -89,13 +98,15 @@ impl Joint {
         self.bin.starts_segment = false;
         (self.bin.received_frames, self.bin.lost_frames) = (0, frames as u32);
         if let Some(decoder) = &mut self.decoder {
+            self.prepared.take_over(decoder, &self.bin);
             decoder.decode(&self.bin);
         }
     }
 
-    /// As [`super::Pipeline::take_over`].
-    pub fn take_over(&mut self, prepared: &mut Decoder) -> bool {
-        self.decoder.as_mut().is_some_and(|decoder| decoder.take_over(prepared))
+    /// As [`super::Pipeline::take_over_behind`].
+    pub fn take_over_behind(&mut self, bin: u64, prepared: Decoder) -> bool {
+        let prepared = if self.bin.touched.is_some() { prepared.for_crossings() } else { prepared };
+        self.prepared.put(bin, prepared, self.decoder.as_ref())
     }
 
     /// Does what can be done for the next bin before it is there. Changes no result, but how soon it is there.
@@ -120,6 +131,7 @@ impl Joint {
         on(Event::Bin(&self.bin));
         on(Event::Done(Stage::Binning));
         if let Some(decoder) = &mut self.decoder {
+            self.prepared.take_over(decoder, &self.bin);
             let intent = decoder.decode(&self.bin);
             on(Event::Intent(&intent));
             on(Event::Done(Stage::Decode));

@@ -9,6 +9,7 @@
 mod calibration;
 mod front_end;
 mod joint;
+mod prepared;
 mod shard;
 mod watch;
 
@@ -26,6 +27,7 @@ use crate::error::Error;
 use crate::intents::Intent;
 use crate::simd::Level;
 use crate::time::SampleIndex;
+use prepared::Prepared;
 
 /// The stages whose work is told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +104,7 @@ pub struct Ledger {
 pub struct Pipeline {
     shard: Shard,
     decoder: Option<Decoder>,
+    prepared: Prepared,
 }
 
 impl Pipeline {
@@ -140,7 +143,7 @@ impl Pipeline {
         }
         let is_sparse = info.kind == StreamKind::Crossings;
         let decoder = decoder.map(|decoder| if is_sparse { decoder.for_crossings() } else { decoder });
-        Ok(Pipeline { shard, decoder })
+        Ok(Pipeline { shard, decoder, prepared: Prepared::default() })
     }
 
     /// Tells every crossing as an event from now on; off when built.
@@ -167,12 +170,13 @@ impl Pipeline {
     /// # Panics
     /// If the block is of another width or kind than the stream, or has crossings of other frames than its own.
     pub fn process(&mut self, block: &Block, mut on: impl FnMut(Event<'_>)) {
-        let decoder = &mut self.decoder;
+        let (decoder, prepared) = (&mut self.decoder, &mut self.prepared);
         self.shard.process(block, |event| {
             let Event::Bin(bin) = event else { return on(event) };
             on(Event::Bin(bin));
             on(Event::Done(Stage::Binning));
             if let Some(decoder) = decoder {
+                prepared.take_over(decoder, bin);
                 let intent = decoder.decode(bin);
                 on(Event::Intent(&intent));
                 on(Event::Done(Stage::Decode));
@@ -181,11 +185,14 @@ impl Pipeline {
         });
     }
 
-    /// Goes on with `prepared` in place of its decoder, from the next bin on ([`Decoder::take_over`]): as where electrodes were
-    /// lost and the decoder solved again for those that remain. `prepared` becomes the one before. False, and nothing
-    /// happens, where there is no decoder or one of another shape. A replay that does so behind the same bin says the same.
-    pub fn take_over(&mut self, prepared: &mut Decoder) -> bool {
-        self.decoder.as_mut().is_some_and(|decoder| decoder.take_over(prepared))
+    /// Goes on with `prepared` in place of its decoder behind bin `bin`, or behind the next one where that is past
+    /// ([`Decoder::take_over`]): as where electrodes were lost and the decoder was solved again for those that remain. False,
+    /// and nothing happens, where there is no decoder or one of another shape. A replay that is told the same bin says the
+    /// same, however the stream is cut.
+    pub fn take_over_behind(&mut self, bin: u64, prepared: Decoder) -> bool {
+        let is_sparse = self.shard.is_sparse();
+        let prepared = if is_sparse { prepared.for_crossings() } else { prepared };
+        self.prepared.put(bin, prepared, self.decoder.as_ref())
     }
 
     /// Forgets everything: as if just built.

@@ -7,9 +7,11 @@
 //! columns and lane.
 
 mod counts;
+mod kalman;
 mod shifted;
 
 pub use counts::Counts;
+pub use kalman::WideKalman;
 
 use super::Choices;
 use super::cross_validation::folds;

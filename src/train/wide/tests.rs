@@ -103,3 +103,58 @@ fn silence_and_strengths_of_0_are_refused() {
     (0..60).for_each(|bin| silent.push(bin == 0, std::iter::empty()));
     assert!(fit(&silent, movement(&data), &rows, &DecoderConfig::default(), 1, |_| ()).is_err());
 }
+
+#[test]
+fn a_wide_kalman_filter_is_the_textbook_one_with_a_diagonal_q_for_the_channels_that_remain() {
+    let (data, counts, rows) = recording(500, 20, 1, 9);
+    let config = DecoderConfig { min_events: 5.0, ..DecoderConfig::default() };
+    let wide = WideKalman::fit(&counts, movement(&data), &rows, &config, 2).expect("regular");
+    let lost = |channel: usize| channel % 4 == 1;
+    let decoder = wide.steady(lost).expect("it converges");
+    // Wu et al. (2006) on the same rows, dense and slow.
+    let rows: Vec<usize> = rows.into_iter().filter(|&row| row != 0 && !data.starts_segment[row]).collect();
+    let n = rows.len();
+    let state = |rows: &[usize]| targets(movement(&data), rows);
+    let now = state(&rows);
+    let means: Vec<f64> = (0..4).map(|j| now.col(j).iter().sum::<f64>() / n as f64).collect();
+    let centred = |of: Mat<f64>| Mat::from_fn(n, 4, |i, j| of[(i, j)] - means[j]);
+    let (now, before) = (centred(now), centred(state(&rows.iter().map(|row| row - 1).collect::<Vec<_>>())));
+    let least_squares = |x: &Mat<f64>, y: &Mat<f64>| slow::solve(&(x.transpose() * x), &(x.transpose() * y));
+    let mut jittered = before.transpose() * &before;
+    (0..4).for_each(|i| jittered[(i, i)] += 1e-9);
+    let a = slow::solve(&jittered, &(before.transpose() * &now)).transpose().to_owned();
+    let left = &now - &before * a.transpose();
+    let w = left.transpose() * &left * faer::Scale(1.0 / n as f64);
+    let keep: Vec<usize> = (0..20).filter(|&channel| !lost(channel)).collect();
+    let normaliser = decoder.normaliser();
+    let z = |row: usize, channel: usize| f64::from(normaliser.scaled(channel, data.features[(row, channel)]));
+    let x = Mat::from_fn(n, keep.len(), |i, j| z(rows[i], keep[j]));
+    let c = least_squares(&now, &x).transpose().to_owned();
+    let left = &x - &now * c.transpose();
+    let q = Mat::from_fn(keep.len(), keep.len(), |i, j| {
+        if i == j { left.col(i).iter().map(|e| e * e).sum::<f64>() / n as f64 } else { 0.0 }
+    });
+    let (mut s, mut p) = (Mat::<f64>::zeros(4, 1), w.clone());
+    let mut live = decoder.clone();
+    live.reset();
+    for row in 0..300 {
+        let observed = Mat::from_fn(keep.len(), 1, |j, _| z(row, keep[j]));
+        let prior = &a * &p * a.transpose() + &w;
+        let innovation = &c * &prior * c.transpose() + &q;
+        let gain = slow::solve(&innovation, &(&c * &prior)).transpose().to_owned();
+        let ahead = &a * &s;
+        s = &ahead + &gain * (&observed - &c * &ahead);
+        p = &prior - &gain * &c * &prior;
+        let mut bin = data.bin(row);
+        bin.starts_segment = row == 0;
+        let crate::intents::Action::Move { velocity, .. } = live.decode(&bin).action else {
+            panic!("it moves")
+        };
+        for axis in 0..2 {
+            let expected = s[(axis, 0)] + means[axis];
+            let off = (f64::from(velocity[axis]) - expected).abs();
+            assert!(row < 150 || off < 2e-3, "bin {row}: {} for {expected}", velocity[axis]);
+        }
+    }
+    assert!(wide.steady(|_| true).is_some(), "with nothing left it comes to rest");
+}
