@@ -51,7 +51,7 @@ fn run(
     let decoder = Some(session.decoder.clone());
     let mut pipeline = Pipeline::from_config(&session.config, &info, &Calibration::default(), decoder)
         .expect("a decoder of this stream");
-    let mut watch = ElectrodeWatch::of(session.decoder.normaliser()).expect("counts as they are");
+    let mut watch = ElectrodeWatch::of(session.decoder.normaliser(), info.n_channels());
     let (mut intents, mut changes, mut next) = (Vec::new(), Vec::new(), None);
     let mut block: Block = source.new_block();
     while source.read(&mut block).expect("no damage") == ReadOutcome::Block {

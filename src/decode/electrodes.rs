@@ -16,7 +16,9 @@
 //! since bins don't. Cost: what a bin touches, and a 64th of the channels.
 
 use super::Normaliser;
+use super::normaliser::transform;
 use crate::binning::Bin;
+use crate::config::NormaliserKind;
 
 /// What became of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -48,6 +50,8 @@ pub struct ElectrodeChange {
 /// Watches the counts of all channels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ElectrodeWatch {
+    /// What is summed of a count.
+    of_count: NormaliserKind,
     channels: Vec<Channel>,
     /// Bins since the watch began.
     now: u64,
@@ -70,11 +74,38 @@ struct Channel {
 }
 
 impl ElectrodeWatch {
-    /// Of channels whose counts are the first `n_channels` features of a normaliser that takes them as they are
-    /// ([`crate::config::NormaliserKind::Zscore`]): `means` and `deviations` of a bin's count, deviation 0 where a channel
-    /// is not watched.
+    /// Of channels whose counts in training had these `means` and `deviations` a bin; 0 where a channel is not watched.
     pub fn new(means: &[f32], deviations: &[f32]) -> Self {
-        let channel = |(&mean, &deviation): (&f32, &f32)| Channel {
+        Self::summing(NormaliserKind::Zscore, means.iter().copied().zip(deviations.iter().copied()))
+    }
+
+    /// Of the counts of all channels, the first `n_channels` features of a normaliser, as it knew them in training.
+    ///
+    /// # Panics
+    /// If it has fewer features.
+    pub fn of(normaliser: &Normaliser, n_channels: usize) -> Self {
+        let (means, inverse) =
+            (&normaliser.mean()[..n_channels], &normaliser.inverse_deviation()[..n_channels]);
+        let known = means.iter().zip(inverse).map(|(&mean, &inverse)| match inverse {
+            0.0 => (0.0, 0.0),
+            inverse => (mean, 1.0 / inverse),
+        });
+        match normaliser.kind() {
+            // Its square is the count and 3/8, whose mean is known exactly; the deviation is a Poisson count's.
+            NormaliserKind::Sqrt => {
+                let of_count = |(mean, deviation): (f32, f32)| {
+                    let count = (mean * mean + deviation * deviation - 0.375).max(0.0);
+                    if deviation > 0.0 { (count, count.sqrt()) } else { (0.0, 0.0) }
+                };
+                Self::summing(NormaliserKind::Zscore, known.map(of_count))
+            }
+            // Of a count of 0 and 1, x^(5/4) is the count; beyond, it grows with it.
+            kind => Self::summing(kind, known),
+        }
+    }
+
+    fn summing(of_count: NormaliserKind, known: impl Iterator<Item = (f32, f32)>) -> Self {
+        let channel = |(mean, deviation): (f32, f32)| Channel {
             mean,
             deviation,
             is_watched: deviation > 0.0 && mean > 0.0,
@@ -85,15 +116,7 @@ impl ElectrodeWatch {
             row: 0,
             said: ElectrodeState::Good,
         };
-        ElectrodeWatch { channels: means.iter().zip(deviations).map(channel).collect(), now: 0 }
-    }
-
-    /// The same for a normaliser of counts alone that takes them as they are; `None` for another.
-    pub fn of(normaliser: &Normaliser) -> Option<Self> {
-        let plain = normaliser.kind() == crate::config::NormaliserKind::Zscore;
-        let deviation = |inverse: &f32| if *inverse > 0.0 { 1.0 / inverse } else { 0.0 };
-        let deviations: Vec<f32> = normaliser.inverse_deviation().iter().map(deviation).collect();
-        plain.then(|| ElectrodeWatch::new(normaliser.mean(), &deviations))
+        ElectrodeWatch { of_count, channels: known.map(channel).collect(), now: 0 }
     }
 
     /// Takes the next bin; tells `on` of every change.
@@ -107,14 +130,15 @@ impl ElectrodeWatch {
             // A lost bin says nothing of any electrode.
             self.channels.iter_mut().for_each(|channel| channel.since += 1);
         } else {
-            let channels = &mut self.channels;
+            let (kind, channels) = (self.of_count, &mut self.channels);
             match &bin.touched {
                 Some(touched) => touched.iter().filter(|channel| *channel < n).for_each(|channel| {
-                    channels[channel].sum += bin.features[channel];
+                    channels[channel].sum += transform(kind, bin.features[channel]);
                 }),
-                None => {
-                    channels.iter_mut().zip(&bin.features).for_each(|(channel, count)| channel.sum += count)
-                }
+                None => channels
+                    .iter_mut()
+                    .zip(&bin.features)
+                    .for_each(|(channel, count)| channel.sum += transform(kind, *count)),
             }
             for channel in bin.unknown_channels().take_while(|channel| *channel < n) {
                 self.channels[channel].unknown += 1;
@@ -258,6 +282,19 @@ mod tests {
         let mut dense = ElectrodeWatch::new(&[0.5; 6], &[0.5; 6]);
         let plain: Vec<Bin> = stream.iter().map(|bin| Bin { touched: None, ..bin.clone() }).collect();
         assert_eq!(changes(&mut dense, &plain), found, "bins that don't say what they touched say the same");
+    }
+
+    #[test]
+    fn every_normaliser_says_what_was_usual() {
+        use ndarray::Array2;
+        let stream = bins(3000, 3, |at, channel| if channel == 1 && at >= 2000 { 0.0 } else { 0.5 });
+        let training = Array2::from_shape_fn((2000, 3), |(bin, channel)| stream[bin].features[channel]);
+        for kind in [NormaliserKind::Zscore, NormaliserKind::Sqrt, NormaliserKind::FiveQuarters] {
+            let normaliser = Normaliser::fit(kind, training.view(), &[true; 3]);
+            let found = changes(&mut ElectrodeWatch::of(&normaliser, 3), &stream);
+            assert_eq!(found.len(), 1, "{kind:?}: {found:?}");
+            assert_eq!((found[0].channel, found[0].state), (1, ElectrodeState::Silent));
+        }
     }
 
     #[test]

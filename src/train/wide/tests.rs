@@ -106,7 +106,16 @@ fn silence_and_strengths_of_0_are_refused() {
 
 #[test]
 fn a_wide_kalman_filter_is_the_textbook_one_with_a_diagonal_q_for_the_channels_that_remain() {
-    let (data, counts, rows) = recording(500, 20, 1, 9);
+    let (mut data, counts, rows) = recording(500, 20, 1, 9);
+    // A position that the velocity doesn't tell.
+    if let Targets::Movement(Movement { position: Some(position), .. }) = &mut data.targets {
+        let mut noise = slow::noise(10);
+        for bin in 1..500 {
+            for axis in 0..2 {
+                position[(bin, axis)] = 0.95 * position[(bin - 1, axis)] + 0.2 * noise();
+            }
+        }
+    }
     let config = DecoderConfig { min_events: 5.0, ..DecoderConfig::default() };
     let wide = WideKalman::fit(&counts, movement(&data), &rows, &config, 2).expect("regular");
     let lost = |channel: usize| channel % 4 == 1;
