@@ -3,10 +3,11 @@
 A new group is a new module, and a line in GROUPS.
 """
 
-from . import bluetooth, demo, detectors, frontend, link, replay, sparse
+from . import bluetooth, cursor, demo, detectors, frontend, link, replay, sparse
 
 GROUPS = {
     "replay": replay.figures,
+    "cursor": cursor.figures,
     "demo": demo.figures,
     "detectors": detectors.figures,
     "frontend": frontend.figures,

@@ -31,9 +31,7 @@ class Decoding:
 WIENER10 = Decoding("m1.wiener10.velocity_r2", ("wiener", "--lags", "10", "--ridge-shape", "plain"), 0.806)
 M1_DECODINGS = [
     WIENER10,
-    Decoding("m1.wiener.velocity_r2", ("wiener",)),
     Decoding("m1.best.velocity_r2", ("blend",), 0.82),
-    Decoding("m1.kalman.velocity_r2", ("kalman",), 0.705),
 ]
 REACH_DECODING = Decoding("reach8.lda.accuracy", ("lda",), 0.950)
 

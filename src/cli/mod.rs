@@ -6,6 +6,7 @@ mod compare;
 mod demo;
 mod detect;
 mod devices;
+mod drill;
 mod eval;
 mod hybrid;
 mod inspect;
@@ -86,6 +87,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Run(live::RunArgs),
     Eval(eval::EvalArgs),
+    Drill(drill::DrillArgs),
     Detect(detect::DetectArgs),
     Hybrid(hybrid::HybridArgs),
     Pair(pair::PairArgs),
@@ -106,6 +108,7 @@ impl Command {
             Command::Replay(args) => replay::run(args),
             Command::Run(args) => live::run(args),
             Command::Eval(args) => eval::run(args),
+            Command::Drill(args) => drill::run(args),
             Command::Detect(args) => detect::run(args),
             Command::Hybrid(args) => hybrid::run(args),
             Command::Pair(args) => pair::run(args),

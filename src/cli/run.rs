@@ -11,7 +11,7 @@ use efference::pipeline::{Calibration, Event, Ledger, Pipeline, Stage};
 use efference::recording::{Recording, Truth};
 use efference::score::Score;
 use efference::sources::ReadOutcome;
-use efference::train::{self, Dataset, Targets};
+use efference::train::{self, Basis, Dataset, Targets};
 use efference::{Error, binning::BinSchedule};
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -23,6 +23,17 @@ use std::time::Duration;
 pub(crate) struct Trained {
     pub(crate) model: Model,
     pub(crate) seconds: f64,
+    /// The bins that it was fitted on.
+    pub(crate) data: Dataset,
+}
+
+impl Trained {
+    /// What the model can be solved again from.
+    pub(crate) fn basis(&self) -> Result<Basis, Error> {
+        let _spinner = progress::spinner("summing");
+        let about = &self.model.about;
+        Basis::of(&self.data, &about.config.decoder, &self.model.decoder, &about.choices)
+    }
 }
 
 /// Bins of a recording under these settings.
@@ -124,7 +135,8 @@ pub(crate) fn train(
         held_out,
     };
     let model = Model { about, calibration, decoder: fitted.decoder };
-    Ok(Trained { model, seconds: started.elapsed().as_secs_f64() })
+    data.rows = fitted_rows;
+    Ok(Trained { model, seconds: started.elapsed().as_secs_f64(), data })
 }
 
 fn output_of(data: &Dataset, truth: &Truth, decoder: &Decoder) -> OutputAbout {

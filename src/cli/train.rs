@@ -7,8 +7,9 @@ use crate::cli::{say, say_json, table};
 use efference::Error;
 use efference::config::{Config, DecoderKind, NormaliserKind, RidgeShape};
 use efference::model::Model;
+use efference::train::{self, Basis};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Train a linear decoder on bins of a recording; write a model folder.
 #[derive(clap::Args)]
@@ -31,6 +32,13 @@ pub(crate) struct TrainArgs {
     /// The model folder to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Keep beside the model what it can be solved again from when electrodes are lost, and what a further session is
+    /// added to: sums over bins, personal data like the weights
+    #[arg(long)]
+    keep_statistics: bool,
+    /// Fit on the sessions of this model and this one together: a Wiener filter with its statistics
+    #[arg(long, value_name = "MODEL")]
+    onto: Option<PathBuf>,
     #[command(flatten)]
     settings: SettingsArgs,
     /// Print one JSON object
@@ -112,12 +120,44 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Error> {
     let rows = args.bins.unwrap_or_default().within(n_bins, &args.source.name())?;
     let command = command(args, &config);
     let last_fifth = if args.bins.is_none() { LastFifth::HeldOut } else { LastFifth::FittedToo };
-    let trained = run::train(&args.source, &config, rows, last_fifth, command)?;
-    trained.model.write(folder)?;
+    let mut trained = run::train(&args.source, &config, rows, last_fifth, command)?;
+    let basis = match &args.onto {
+        None if args.keep_statistics => Some(trained.basis()?),
+        None => None,
+        Some(before) => Some(onto(before, &mut trained)?),
+    };
+    trained.model.write_with(folder, basis.as_ref().filter(|_| args.keep_statistics))?;
     match args.json {
         true => say_json(&summary(args, &trained)),
         false => say(text(args, &trained)),
     }
+}
+
+/// Makes the model one of the sessions of `before` and its own together; the score stays that of its own alone.
+fn onto(before: &Path, trained: &mut Trained) -> Result<Basis, Error> {
+    let (old, place) = (Model::load(before)?, before.display().to_string());
+    let Some((statistics, _)) = Model::load_basis(before)?.wiener else {
+        return Err(Error::usage("--onto", format!("`{place}` is no Wiener filter")).legal("a Wiener filter"));
+    };
+    let (about, of) = (&mut trained.model.about, &old.about);
+    let same = about.stream == of.stream
+        && about.config.bins == of.config.bins
+        && about.config.front_end == of.config.front_end
+        && about.output == of.output;
+    if !same || about.config.decoder.kind.settled(false) != of.config.decoder.kind.settled(false) {
+        return Err(Error::model(&place, "its stream, bins, front end or decoder are others")
+            .field("--onto")
+            .legal("a Wiener filter for this stream with these settings")
+            .hint("the --config that the model was trained with"));
+    }
+    let (fitted, basis) = train::fit_onto(&trained.data, &of.config.decoder, &old.decoder, &statistics)?;
+    about.config.decoder = of.config.decoder.clone();
+    about.provenance.data = format!("{} and {}", of.provenance.data, about.provenance.data);
+    about.provenance.data_sha256 = None;
+    about.synthetic |= of.synthetic;
+    about.choices = fitted.choices;
+    trained.model.decoder = fitted.decoder;
+    Ok(basis)
 }
 
 fn silent(channels: &[String]) -> Option<String> {
@@ -159,6 +199,12 @@ fn command(args: &TrainArgs, config: &Config) -> String {
             RidgeShape::Plain => " --ridge-shape plain",
             RidgeShape::Decaying => " --ridge-shape decaying",
         };
+    }
+    if args.keep_statistics {
+        command += " --keep-statistics";
+    }
+    if args.onto.is_some() {
+        command += " --onto BEFORE";
     }
     command + " --out MODEL"
 }

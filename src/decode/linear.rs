@@ -12,6 +12,7 @@
 //! bins give the same velocity, position and class to the last bit on every machine (a class's probability takes
 //! an `exp`, which platforms round differently).
 
+use super::FullGain;
 use crate::intents::{AXES_MAX, Action};
 use crate::simd::{Level, dispatch};
 
@@ -86,11 +87,17 @@ pub struct LinearDecoder {
     is_prepared: bool,
     said: Vec<f64>,
     level: Level,
+    /// `lags × n_states`, a ring: what bins before weights were taken over give to those that come.
+    tail: Vec<f64>,
+    tail_at: usize,
+    /// In place of M, of a Kalman filter whose gain is carried from bin to bin.
+    full_gain: Option<FullGain>,
 }
 
 impl LinearDecoder {
     /// A decoder at rest; `None` where the sizes don't fit each other or a value isn't finite.
     pub fn new(weights: Weights, output: Output) -> Option<Self> {
+        let tail = vec![0.0; weights.lags * weights.n_states];
         weights.fit_together(&output).then(|| LinearDecoder {
             history: vec![0.0; weights.lags * weights.n_features],
             newest: 0,
@@ -108,7 +115,23 @@ impl LinearDecoder {
             weights,
             output,
             level: Level::widest(),
+            tail,
+            tail_at: 0,
+            full_gain: None,
         })
+    }
+
+    /// The same with s advanced by `gain` in place of M; `None` where it has another number of states or M is not 0.
+    pub fn with_full_gain(mut self, gain: FullGain) -> Option<Self> {
+        let fits = gain.n_states() == self.weights.n_states && self.weights.recurrence.is_empty();
+        self.full_gain = Some(gain);
+        self.reset();
+        fits.then_some(self)
+    }
+
+    /// Its gain, where that is carried from bin to bin.
+    pub fn full_gain(&self) -> Option<&FullGain> {
+        self.full_gain.as_ref()
     }
 
     /// Forgets history and state.
@@ -116,6 +139,10 @@ impl LinearDecoder {
         self.is_prepared = false;
         self.filled = 0;
         self.state.fill(0.0);
+        self.tail.fill(0.0);
+        if let Some(gain) = &mut self.full_gain {
+            gain.reset();
+        }
     }
 
     /// The place for the next bin's normalised features.
@@ -132,6 +159,9 @@ impl LinearDecoder {
             self.add_older(self.newest, self.filled);
         }
         self.next_state.copy_from_slice(&self.older);
+        let n_states = self.weights.n_states;
+        self.tail[self.tail_at * n_states..][..n_states].fill(0.0);
+        self.tail_at = (self.tail_at + 1) % self.weights.lags;
         let features = &self.history[self.newest * self.weights.n_features..][..self.weights.n_features];
         add_products(self.level, &self.weights.readout, &self.hears, features, &mut self.next_state);
         self.carry_on()
@@ -150,7 +180,7 @@ impl LinearDecoder {
     /// Σₗ Wₗ·x(t−l) over the lags from 1 on, where bin t stands or will stand in slot `newest`.
     fn add_older(&mut self, newest: usize, filled: usize) {
         let Weights { lags, n_features, n_states, ref readout, .. } = self.weights;
-        self.older.fill(0.0);
+        self.older.copy_from_slice(&self.tail[self.tail_at * n_states..][..n_states]);
         for lag in 1..filled {
             let slot = (newest + lags - lag) % lags;
             let features = &self.history[slot * n_features..][..n_features];
@@ -158,6 +188,62 @@ impl LinearDecoder {
             let hears = &self.hears[lag * n_states..];
             add_products(self.level, rows, hears, features, &mut self.older);
         }
+    }
+
+    /// Goes on where `before` stands, another decoder of the same shape, which is left as it was but for its state. Bins so
+    /// far count with the weights that they were heard with.
+    pub(super) fn continue_from(&mut self, before: &mut LinearDecoder) {
+        let Weights { lags, n_features, n_states, .. } = self.weights;
+        for ahead in 1..lags {
+            let at = (before.tail_at + ahead - 1) % lags;
+            for lag in ahead..lags.min(before.filled + ahead) {
+                let slot = (before.newest + lags + ahead - lag) % lags;
+                let features = &before.history[slot * n_features..][..n_features];
+                let rows = &before.weights.readout[lag * n_states * n_features..];
+                let hears = &before.hears[lag * n_states..];
+                add_products(
+                    before.level,
+                    rows,
+                    hears,
+                    features,
+                    &mut before.tail[at * n_states..][..n_states],
+                );
+            }
+        }
+        self.tail.copy_from_slice(&before.tail);
+        self.tail_at = before.tail_at;
+        self.filled = 0;
+        self.is_prepared = false;
+        self.state.copy_from_slice(&before.state);
+        if let (Some(own), Some(before)) = (&mut self.full_gain, &before.full_gain) {
+            own.continue_from(before);
+        }
+    }
+
+    /// Sets the states that position is said of one by one, where there are such: yᵢ = sⱼ + hᵢ.
+    pub(super) fn place_cursor(&mut self, position: [f64; AXES_MAX]) {
+        let Output::Move { n_axes, has_position: true } = self.output else { return };
+        let Weights { n_states, ref output, ref offset, .. } = self.weights;
+        for (axis, &position) in position.iter().enumerate().take(n_axes) {
+            let row = n_axes + axis;
+            let mut heard = (0..n_states).filter(|&state| match output.is_empty() {
+                true => state == row,
+                false => output[row * n_states + state] != 0.0,
+            });
+            if let (Some(state), None) = (heard.next(), heard.next()) {
+                let by = if output.is_empty() { 1.0 } else { output[row * n_states + state] };
+                self.state[state] = (position - offset[row]) / by;
+            }
+        }
+    }
+
+    /// Whether the two have the same lags, states, features and outputs, and the same kind of gain.
+    pub(super) fn is_alike(&self, other: &LinearDecoder) -> bool {
+        let shape = |of: &LinearDecoder| {
+            let Weights { n_features, lags, n_states, offset, .. } = &of.weights;
+            (*n_features, *lags, *n_states, offset.len(), of.full_gain.is_some())
+        };
+        shape(self) == shape(other) && self.output == other.output
     }
 
     /// Advances by a bin whose Σₗ Wₗ·x(t−l) was summed elsewhere: `inputs` writes it, one sum a state.
@@ -171,6 +257,9 @@ impl LinearDecoder {
         let Weights { n_states, ref recurrence, .. } = self.weights;
         for (row, sum) in recurrence.chunks_exact(n_states).zip(&mut self.next_state) {
             *sum += row.iter().zip(&self.state).map(|(m, s)| m * s).sum::<f64>();
+        }
+        if let Some(gain) = &mut self.full_gain {
+            gain.step(&self.state, &mut self.next_state);
         }
         std::mem::swap(&mut self.state, &mut self.next_state);
         self.say();

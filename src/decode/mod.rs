@@ -4,16 +4,23 @@
 //! recurrence (see [`LinearDecoder`]); what differs is how it was fitted. For streams of crossings it is computed event
 //! by event, at a cost of events × lags × states.
 
+pub mod click;
+pub mod electrodes;
+mod full_gain;
 mod linear;
 mod normaliser;
 mod recent;
+mod recursive;
+pub mod shadow;
 mod sparse;
 
+pub use full_gain::FullGain;
 pub use linear::{LinearDecoder, Output, Weights};
 pub use normaliser::Normaliser;
+pub use recursive::RecursiveLeastSquares;
 
 use crate::binning::Bin;
-use crate::intents::Intent;
+use crate::intents::{AXES_MAX, Intent};
 use recent::Recent;
 use sparse::SparseReadout;
 
@@ -83,6 +90,43 @@ impl Decoder {
         }
     }
 
+    /// Becomes `prepared` and goes on where this one stands, so that the cursor doesn't jump: the state is kept, and bins so
+    /// far count with the weights that they were heard with. `prepared` becomes what this one was. Takes no memory; false,
+    /// and nothing happens, where the two have other lags, states or features.
+    ///
+    /// Called between two bins it is a function of the bins alone: a replay that calls it behind the same bin says the same.
+    pub fn take_over(&mut self, prepared: &mut Decoder) -> bool {
+        let alike = self.is_alike(prepared);
+        if alike {
+            std::mem::swap(self, prepared);
+            self.linear.continue_from(&mut prepared.linear);
+            std::mem::swap(&mut self.recent, &mut prepared.recent);
+            if let (Some(own), Some(before)) = (&mut self.sparse, &mut prepared.sparse) {
+                own.continue_from(before);
+            }
+        }
+        alike
+    }
+
+    /// Whether the one can take over from the other.
+    pub(crate) fn is_alike(&self, other: &Decoder) -> bool {
+        self.linear.is_alike(&other.linear) && self.sparse.is_some() == other.sparse.is_some()
+    }
+
+    /// Tells a decoder whose position is a state and an output where the cursor was at the end of the last bin, where something
+    /// else than the decoder has moved it; others take no notice.
+    pub fn place_cursor(&mut self, position: [f64; AXES_MAX]) {
+        self.linear.place_cursor(position);
+    }
+
+    /// The same decoder at rest with other weights; `None` where they don't fit.
+    pub fn with_weights(&self, weights: Weights) -> Option<Self> {
+        let linear = LinearDecoder::new(weights, self.linear.output().clone())?;
+        let fits = linear.n_features() == self.linear.n_features();
+        let decoder = fits.then(|| Decoder::new(self.normaliser.clone(), linear))?;
+        Some(if self.sparse.is_some() { decoder.for_crossings() } else { decoder })
+    }
+
     /// Forgets all bins.
     pub fn reset(&mut self) {
         self.linear.reset();
@@ -102,3 +146,6 @@ impl Decoder {
         &self.linear
     }
 }
+
+#[cfg(test)]
+mod tests;

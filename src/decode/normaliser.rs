@@ -109,7 +109,9 @@ fn scale_all(features: &[f32], mean: &[f32], scale: &[f32], into: &mut [f32], of
     }
 }
 
-fn transform(kind: NormaliserKind, x: f32) -> f32 {
+/// f(x)
+#[inline(always)]
+pub(super) fn transform(kind: NormaliserKind, x: f32) -> f32 {
     match kind {
         NormaliserKind::Zscore => x,
         NormaliserKind::Sqrt => anscombe(x),

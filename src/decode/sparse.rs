@@ -74,6 +74,13 @@ impl SparseReadout {
         self.recent.reset();
     }
 
+    /// Goes on where `before` stands, another readout of the same lags and states.
+    pub(super) fn continue_from(&mut self, before: &mut SparseReadout) {
+        self.coming.copy_from_slice(&before.coming);
+        self.newest = before.newest;
+        std::mem::swap(&mut self.recent, &mut before.recent);
+    }
+
     /// Adds what the next bin gives to itself and to those that come. What is unknown counts as its recent
     /// mean.
     pub(super) fn push(&mut self, bin: &Bin, normaliser: &Normaliser) {

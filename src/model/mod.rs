@@ -4,6 +4,7 @@
 //! `README.md` the model card. The weights carry the settings that they depend on in their own header, so that
 //! a `model.toml` that was changed by hand is noticed.
 
+mod basis;
 mod card;
 mod weights;
 
@@ -15,7 +16,7 @@ use crate::pipeline::Calibration;
 use crate::recording::{Recording, Truth};
 use crate::score::Score;
 use crate::sinks::PendingDir;
-use crate::train::Choices;
+use crate::train::{Basis, Choices};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -136,9 +137,21 @@ impl Model {
     /// # Errors
     /// If the disk is full or gone.
     pub fn write(&self, pending: PendingDir) -> Result<(), Error> {
+        self.write_with(pending, None)
+    }
+
+    /// The same, with what the model can be solved again from, where that is given.
+    ///
+    /// # Errors
+    /// If the disk is full or gone.
+    pub fn write_with(&self, pending: PendingDir, basis: Option<&Basis>) -> Result<(), Error> {
         let about = toml::to_string(&self.about).expect("a model's words are a table");
+        let weights = weights::to_bytes(self);
         pending.write(ABOUT_FILE, about.as_bytes())?;
-        pending.write(WEIGHTS_FILE, &weights::to_bytes(self))?;
+        pending.write(WEIGHTS_FILE, &weights)?;
+        if let Some(basis) = basis {
+            pending.write(BASIS_FILE, &basis::to_bytes(basis, &weights))?;
+        }
         pending.write(CARD_FILE, card::text(&self.about).as_bytes())?;
         pending.finish()
     }
@@ -180,6 +193,22 @@ impl Model {
         Config::parse(&config, &place).map_err(|error| error.as_kind(ErrorKind::Model))?;
         let bytes = read(WEIGHTS_FILE)?;
         weights::from_bytes(about, &bytes, &folder.join(WEIGHTS_FILE).display().to_string())
+    }
+
+    /// Reads what the model in a folder can be solved again from.
+    ///
+    /// # Errors
+    /// If it was trained without, or the file is damaged or belongs to other weights.
+    pub fn load_basis(folder: &Path) -> Result<Basis, Error> {
+        let path = folder.join(BASIS_FILE);
+        let place = path.display().to_string();
+        let missing = |error: std::io::Error| {
+            Error::model(&place, format!("it can't be read ({error})"))
+                .legal("a model that was trained with --keep-statistics")
+                .hint("train it again with --keep-statistics")
+        };
+        let bytes = std::fs::read(&path).map_err(missing)?;
+        basis::from_bytes(&bytes, &std::fs::read(folder.join(WEIGHTS_FILE)).map_err(missing)?, &place)
     }
 
     /// Refuses a recording that the model wasn't trained for.
@@ -269,4 +298,5 @@ pub const FORMAT: u32 = 1;
 const ABOUT_FILE: &str = "model.toml";
 const WEIGHTS_FILE: &str = "weights.safetensors";
 const CARD_FILE: &str = "README.md";
-const FILES: [&str; 3] = [ABOUT_FILE, WEIGHTS_FILE, CARD_FILE];
+const BASIS_FILE: &str = "statistics.safetensors";
+const FILES: [&str; 4] = [ABOUT_FILE, WEIGHTS_FILE, CARD_FILE, BASIS_FILE];

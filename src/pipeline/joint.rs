@@ -96,6 +96,12 @@ impl Joint {
         }
     }
 
+    /// As [`super::Pipeline::take_over_behind`].
+    pub fn take_over_behind(&mut self, bin: u64, prepared: Decoder) -> bool {
+        let prepared = if self.bin.touched.is_some() { prepared.for_crossings() } else { prepared };
+        self.outlet.as_mut().is_some_and(|outlet| outlet.take_over_behind(bin, prepared))
+    }
+
     /// Does what can be done for the next bin before it is there. Changes no result, but how soon it is there.
     pub fn prepare(&mut self) {
         self.outlet.iter_mut().for_each(Outlet::prepare);

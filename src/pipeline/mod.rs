@@ -10,6 +10,7 @@ mod calibration;
 mod front_end;
 mod joint;
 mod outlet;
+mod prepared;
 mod shard;
 mod watch;
 
@@ -202,6 +203,16 @@ impl Pipeline {
     /// The way from the cursor to the nearest target that may pull (`[cursor] magnet_per_s`), in the model's unit.
     pub fn attract(&mut self, way: Option<[f32; AXES_MAX]>) {
         self.outlet.iter_mut().for_each(|outlet| outlet.attract(way));
+    }
+
+    /// Goes on with `prepared` in place of its decoder behind bin `bin`, or behind the next one where that is past
+    /// ([`Decoder::take_over`]): as where electrodes were lost and the decoder was solved again for those that remain. False,
+    /// and nothing happens, where there is no decoder or one of another shape. A replay that is told the same bin says the
+    /// same, however the stream is cut.
+    pub fn take_over_behind(&mut self, bin: u64, prepared: Decoder) -> bool {
+        let is_sparse = self.shard.is_sparse();
+        let prepared = if is_sparse { prepared.for_crossings() } else { prepared };
+        self.outlet.as_mut().is_some_and(|outlet| outlet.take_over_behind(bin, prepared))
     }
 
     /// Forgets everything: as if just built.

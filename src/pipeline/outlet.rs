@@ -3,6 +3,7 @@
 //! In: bins in order. Out: an intent per bin. Guarantees that live, replay and demo have the same stages behind the decoder,
 //! and that safety is the last of them; a decoder whose state is no number any more starts afresh.
 
+use super::prepared::Prepared;
 use crate::binning::{Bin, BinSchedule};
 use crate::config::Config;
 use crate::decode::Decoder;
@@ -11,6 +12,7 @@ use crate::intents::{AXES_MAX, Action, Dynamics, Hold, Intent, Safety, Wanted};
 /// Everything behind the bins.
 pub(super) struct Outlet {
     decoder: Decoder,
+    prepared: Prepared,
     dynamics: Dynamics,
     safety: Safety,
     bin_ms: f64,
@@ -27,6 +29,7 @@ impl Outlet {
         let bin_ms = schedule.width_ms();
         Outlet {
             decoder,
+            prepared: Prepared::default(),
             dynamics: Dynamics::new(config.cursor, bin_ms * 1e-3),
             safety: Safety::new(config.safety),
             bin_ms,
@@ -41,6 +44,7 @@ impl Outlet {
         if bin.starts_segment {
             self.dynamics.reset();
         }
+        self.prepared.take_over(&mut self.decoder, bin);
         let mut intent = self.decoder.decode(bin);
         // Bins that nobody told of were lost too.
         let missing = self.last.map_or(0, |last| bin.index.saturating_sub(last + 1));
@@ -77,6 +81,11 @@ impl Outlet {
             }
         }
         intent
+    }
+
+    /// Goes on with `prepared` behind bin `bin`; false where it is of another shape.
+    pub(super) fn take_over_behind(&mut self, bin: u64, prepared: Decoder) -> bool {
+        self.prepared.put(bin, prepared, &self.decoder)
     }
 
     /// Does what can be done for the next bin while there is time. Changes no result.

@@ -218,7 +218,8 @@ impl Dataset {
         self.starts_segment.iter().map(count).collect()
     }
 
-    fn bin(&self, row: usize) -> Bin {
+    /// A bin as the pipeline gives it.
+    pub(super) fn bin(&self, row: usize) -> Bin {
         Bin {
             index: row as u64,
             end: SampleIndex(row as u64 + 1),
@@ -235,7 +236,7 @@ impl Dataset {
 
 /// In a short recording, a channel that fires less than once in so many bins is left out: 100 events in the nine
 /// minutes of a usual session of 50 ms bins.
-const BINS_PER_EVENT_MAX: f64 = 108.0;
+pub(super) const BINS_PER_EVENT_MAX: f64 = 108.0;
 
 /// Scores what was decoded in given bins; those of which nothing is known don't count.
 pub fn score_actions(targets: &Targets, decoded: &[(usize, Action)]) -> Score {

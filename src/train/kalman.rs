@@ -13,17 +13,18 @@
 
 use super::cross_validation::{folds, least_loss};
 use super::dataset::{Dataset, Movement};
+use super::gain::KalmanParameters;
 use super::ridge::{self, gram_of, solve_positive};
 use crate::config::DecoderConfig;
 use crate::decode::Weights;
 use crate::error::Error;
-use faer::prelude::Solve;
 use faer::{Mat, MatRef};
 use ndarray::{Array2, ArrayView2};
 
 /// A fitted filter over the kept features.
 pub(super) struct Kalman {
     pub weights: Weights,
+    pub parameters: KalmanParameters,
     /// The chosen ridge strength of C and D.
     pub strength: f64,
 }
@@ -70,8 +71,10 @@ pub(super) fn fit(
         });
         chosen.ok_or_else(|| singular(place))?
     };
-    let weights = problem.solve(&all, strength).ok_or_else(|| singular(place))?;
-    Ok(Kalman { weights, strength })
+    let parameters = problem.parameters(&all, strength).ok_or_else(|| singular(place))?;
+    let features: Vec<usize> = (0..x.ncols()).collect();
+    let weights = parameters.steady(&features).ok_or_else(|| singular(place))?;
+    Ok(Kalman { weights, parameters, strength })
 }
 
 /// Where the search for a strength starts, as a share of the rows.
@@ -183,6 +186,12 @@ impl<'a> Problem<'a> {
 
     /// Fits on the rows `at`.
     fn solve(&self, at: &[usize], strength: f64) -> Option<Weights> {
+        let features: Vec<usize> = (0..self.x.ncols()).collect();
+        self.parameters(at, strength)?.steady(&features)
+    }
+
+    /// The matrices that fit the rows `at`.
+    fn parameters(&self, at: &[usize], strength: f64) -> Option<KalmanParameters> {
         let take = |of: MatRef<'_, f64>| Mat::from_fn(at.len(), of.ncols(), |i, j| of[(at[i], j)]);
         let (now, before) = (take(self.state.as_ref()), take(self.state_before.as_ref()));
         let (n_states, n_features) = (now.ncols(), self.x.ncols());
@@ -202,21 +211,9 @@ impl<'a> Problem<'a> {
         let left = &z - &known * &cd;
         let q = shrunk_covariance(left.as_ref());
         let c = cd.subrows(0, n_states).transpose().to_owned();
-        // N = CᵀQ⁻¹, G = NC and the fixed point of P.
-        let n = solve_positive(q.as_ref(), c.as_ref())?.transpose().to_owned();
-        let g = &n * &c;
-        let p = steady_state(a.as_ref(), w.as_ref(), g.as_ref())?;
-        let gain = &p * &n;
-        let recurrence = (Mat::<f64>::identity(n_states, n_states) - &p * &g) * &a;
-        let mut readout = row_major(gain.as_ref(), 1.0);
-        if self.whiten {
-            let d = cd.subrows(n_states, n_features).transpose().to_owned();
-            readout.extend(row_major((&gain * d).as_ref(), -1.0));
-        }
+        let d = self.whiten.then(|| cd.subrows(n_states, n_features).transpose().to_owned());
         let (output, offset) = self.output(at, now.as_ref())?;
-        let lags = if self.whiten { 2 } else { 1 };
-        let recurrence = (0..n_states * n_states).map(|i| recurrence[(i / n_states, i % n_states)]).collect();
-        Some(Weights { n_features, lags, n_states, readout, recurrence, output, offset })
+        Some(KalmanParameters { transition: a, drift: w, tuning: c, whitening: d, noise: q, output, offset })
     }
 
     /// H and h: velocity is a state; position at the lead minus the way until then, which least squares knows.
@@ -279,13 +276,9 @@ impl<'a> Problem<'a> {
 const WARM_UP_BINS: usize = 20;
 /// Regularises A, whose states are shifted copies of one another: as good as none.
 const A_JITTER: f64 = 1e-9;
-/// 2⁴⁰ bins: what still changes then doesn't converge.
-const DOUBLINGS_MAX: usize = 40;
-/// Relative change of the covariance at which it stands still.
-const STILL: f64 = 1e-12;
 
 /// B with least ‖Y − XB‖² + ridge·‖B‖².
-fn least_squares(x: MatRef<'_, f64>, y: MatRef<'_, f64>, ridge: f64) -> Option<Mat<f64>> {
+pub(super) fn least_squares(x: MatRef<'_, f64>, y: MatRef<'_, f64>, ridge: f64) -> Option<Mat<f64>> {
     let mut gram = gram_of(x);
     for i in 0..gram.ncols() {
         gram[(i, i)] += ridge;
@@ -295,7 +288,7 @@ fn least_squares(x: MatRef<'_, f64>, y: MatRef<'_, f64>, ridge: f64) -> Option<M
 
 /// Covariance of zero-mean rows, its off-diagonal shrunk by columns / (columns + rows): with fewer rows than
 /// columns the plain one is singular, with many the shrinkage vanishes.
-fn shrunk_covariance(x: MatRef<'_, f64>) -> Mat<f64> {
+pub(super) fn shrunk_covariance(x: MatRef<'_, f64>) -> Mat<f64> {
     let (n, p) = (x.nrows() as f64, x.ncols() as f64);
     let keep = n / (n + p);
     let gram = gram_of(x);
@@ -308,41 +301,10 @@ fn shrunk_covariance(x: MatRef<'_, f64>) -> Mat<f64> {
 /// Variance, in units of a z-scored feature's, below which no residual is believed.
 const Q_FLOOR: f64 = 1e-6;
 
-/// The filter's covariance after an observation, where it no longer changes; `None` where there is none.
-///
-/// The prior covariance solves H = A·H(1 + GH)⁻¹·Aᵀ + W. Iterated bin by bin, a state that fades over hundreds
-/// of bins and that no channel hears takes tens of thousands of them; each doubling here stands for twice as
-/// many bins as the one before (Anderson 1978, Int J Control 28:295).
-fn steady_state(a: MatRef<'_, f64>, w: MatRef<'_, f64>, g: MatRef<'_, f64>) -> Option<Mat<f64>> {
-    let one = Mat::<f64>::identity(a.nrows(), a.nrows());
-    let symmetric = |of: Mat<f64>| (&of + of.transpose()) * faer::Scale(0.5);
-    let (mut f, mut heard, mut h) = (a.transpose().to_owned(), g.to_owned(), w.to_owned());
-    for _ in 0..DOUBLINGS_MAX {
-        let system = (&one + &heard * &h).partial_piv_lu();
-        let (f_solved, heard_solved) = (system.solve(&f), system.solve(&heard));
-        let next = symmetric(&h + f.transpose() * &h * &f_solved);
-        heard = symmetric(&heard + &f * heard_solved * f.transpose());
-        f = &f * &f_solved;
-        let (change, size) = ((&next - &h).norm_l2(), next.norm_l2());
-        h = next;
-        if !size.is_finite() {
-            return None;
-        }
-        if change <= STILL * size {
-            return Some(symmetric((&one + &h * g).partial_piv_lu().solve(&h)));
-        }
-    }
-    None
-}
-
-fn row_major(of: MatRef<'_, f64>, sign: f64) -> Vec<f32> {
-    let columns = of.ncols();
-    (0..of.nrows() * columns).map(|i| (sign * of[(i / columns, i % columns)]) as f32).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::dataset::Targets;
+    use super::super::gain::steady_state;
     use super::super::slow;
     use super::*;
     use crate::config::Features;

@@ -3,21 +3,32 @@
 //! Everything that is chosen (ridge strength, shrinkage) is chosen by cross-validation over contiguous folds
 //! inside the rows that are fitted; no other row is looked at.
 
+mod adaptive;
+mod basis;
 mod calibrate;
 mod classes;
 mod collect;
 mod cross_validation;
 mod dataset;
+mod gain;
 mod kalman;
+mod refit;
 mod regression_reference;
 mod ridge;
 #[cfg(test)]
 mod slow;
+mod statistics;
+pub mod wide;
 mod wiener;
 
+pub use adaptive::{Adapting, run_adaptive};
+pub use basis::{Basis, fit_onto};
 pub use calibrate::calibrate;
 pub use collect::collect;
 pub use dataset::{Dataset, Movement, Targets, score_actions};
+pub use gain::{KalmanParameters, smooth_batch_rho};
+pub use refit::{fit_refit, intended, intended_velocity};
+pub use statistics::{Moments, Statistics};
 
 use crate::config::{DecoderConfig, DecoderKind, Features};
 use crate::decode::{Decoder, LinearDecoder, Normaliser, Output, Weights};

@@ -6,8 +6,10 @@
 //! [`RidgeShape::Decaying`], d²ᵢₗ ∝ σᵢ·e^(−2l/10): the prior variance of a weight falls with the lag, and grows
 //! with the channel's deviation σᵢ, since a channel that hardly fires has little to say however it is scaled.
 
+use super::cross_validation::folds;
 use super::dataset::{Dataset, Movement};
 use super::ridge;
+use super::statistics::{Moments, Statistics};
 use crate::config::{DecoderConfig, RidgeShape};
 use crate::decode::Weights;
 use crate::error::Error;
@@ -35,19 +37,7 @@ pub(super) fn fit(
     let n_columns = n_features * lags;
     ridge::check_size(rows.len(), n_columns, config.folds, place)?;
     let scale = scales(config.ridge_shape, deviation, lags);
-    let history = data.history();
-    let mut design = Mat::zeros(rows.len(), n_columns);
-    for lag in 0..lags {
-        for feature in 0..n_features {
-            let column = lag * n_features + feature;
-            let mut into = design.col_mut(column);
-            for (at, &row) in rows.iter().enumerate() {
-                if history[row] >= lag {
-                    into[at] = f64::from(x[(row - lag, feature)]) * scale[column];
-                }
-            }
-        }
-    }
+    let design = design(data, x, &scale, &rows);
     let y = targets(movement, &rows);
     let n_axes = movement.axes.len();
     let fitted =
@@ -77,8 +67,52 @@ pub(super) fn fit(
     Ok(Wiener { weights, strength: fitted.strength })
 }
 
+/// The sums that the same fit can be made from, fold by fold: of the kept `features` among `n_features`,
+/// whose columns are scaled by `scale`.
+pub(super) fn statistics(
+    data: &Dataset,
+    movement: &Movement,
+    x: &Array2<f32>,
+    scale: Vec<f64>,
+    n_folds: usize,
+    features: Vec<usize>,
+    n_features: usize,
+) -> Result<Statistics, Error> {
+    let rows = data.fit_rows();
+    let lags = scale.len() / features.len();
+    let n_outputs = targets(movement, &rows[..1]).ncols();
+    ridge::check_size(rows.len(), features.len() * lags + n_outputs, n_folds, "sums of the Wiener filter")?;
+    let of_part = |part: &std::ops::Range<usize>| {
+        let rows = &rows[part.clone()];
+        let (x, y) = (design(data, x, &scale, rows), targets(movement, rows));
+        let mut both = Mat::zeros(rows.len(), x.ncols() + y.ncols());
+        both.as_mut().subcols_mut(0, x.ncols()).copy_from(&x);
+        both.as_mut().subcols_mut(x.ncols(), y.ncols()).copy_from(&y);
+        Moments::of(both.as_ref())
+    };
+    let folds = folds(rows.len(), n_folds).iter().map(of_part).collect();
+    Ok(Statistics { features, n_features, lags, n_outputs, n_scored: movement.axes.len(), scale, folds })
+}
+
+/// Rows × columns, lag by lag; bins before a segment's first count as their means, 0.
+pub(super) fn design(data: &Dataset, x: &Array2<f32>, scale: &[f64], rows: &[usize]) -> Mat<f64> {
+    let n_features = x.ncols();
+    let history = data.history();
+    let mut design = Mat::zeros(rows.len(), scale.len());
+    for (column, &scale) in scale.iter().enumerate() {
+        let (lag, feature) = (column / n_features, column % n_features);
+        let mut into = design.col_mut(column);
+        for (at, &row) in rows.iter().enumerate() {
+            if history[row] >= lag {
+                into[at] = f64::from(x[(row - lag, feature)]) * scale;
+            }
+        }
+    }
+    design
+}
+
 /// Velocity, then position where it is known: rows × outputs.
-fn targets(movement: &Movement, rows: &[usize]) -> Mat<f64> {
+pub(super) fn targets(movement: &Movement, rows: &[usize]) -> Mat<f64> {
     let n_axes = movement.axes.len();
     let n_outputs = n_axes * (1 + usize::from(movement.position.is_some()));
     Mat::from_fn(rows.len(), n_outputs, |at, output| match &movement.position {
@@ -88,7 +122,7 @@ fn targets(movement: &Movement, rows: &[usize]) -> Mat<f64> {
 }
 
 /// d of each column, lag by lag; the mean of d² is 1, so that strengths mean the same for either shape.
-fn scales(shape: RidgeShape, deviation: &[f64], lags: usize) -> Vec<f64> {
+pub(super) fn scales(shape: RidgeShape, deviation: &[f64], lags: usize) -> Vec<f64> {
     let mut scales = vec![1.0; deviation.len() * lags];
     if shape == RidgeShape::Decaying {
         for (lag, scales) in scales.chunks_exact_mut(deviation.len()).enumerate() {

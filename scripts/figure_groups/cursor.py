@@ -1,0 +1,136 @@
+"""Group `cursor`: the best decoder of each family on recorded reaching, electrodes lost on purpose, fits of 50,000 channels.
+
+Which decoder of a family is best is chosen on the training part alone: each is fitted on its first four fifths and
+scored on the last. The test part is seen once, by the one that was chosen.
+"""
+
+import itertools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+from .machine import ROOT
+from .measure import Absent, Figure, say
+from .replay import M1, M1_TEST, M1_TRAIN
+
+DATA = f"m1-reaching, bins {M1_TEST}"
+WIENERS = [
+    ("wiener", "--lags", lags, "--normaliser", normaliser)
+    for lags, normaliser in itertools.product(("10", "15", "20"), ("zscore", "five-quarters"))
+]
+KALMANS = [("kalman", "--normaliser", normaliser) for normaliser in ("zscore", "sqrt", "five-quarters")]
+# Share of channels, and the least share of R² that is to be left.
+LOSSES = {"0.15": 0.98, "0.5": 0.90, "0.85": 0.56}
+DRAWS = 20
+# A recording in which some 1,024 channels have enough events to be decoded, for the time of solving again.
+N1 = "sim:neuralink-n1,kind=counts,width_ms=20,electrodes=1470,seconds=120,seed=1"
+
+
+def figures(lab):
+    measured = []
+    try:
+        lab.recording(M1)
+        measured += recorded(lab)
+    except Absent as absent:
+        names = ["m1.wiener.velocity_r2", "m1.kalman.velocity_r2", "m1.adaptive.velocity_r2"]
+        names += [name(lose) for lose in LOSSES]
+        measured += [Figure(of, "R²", "higher", DATA, False, "", skipped=str(absent)) for of in names]
+    measured.append(resolved(lab))
+    measured += fit_50k()
+    measured += decode()
+    return measured
+
+
+def name(lose):
+    return f"m1.lose{round(100 * float(lose))}.share"
+
+
+def recorded(lab):
+    source = (lab.data / M1, "--mapping", "m1-reaching")
+    wiener, command = best(lab, source, WIENERS)
+    static = Figure("m1.wiener.velocity_r2", "R²", "higher", DATA, False, command, target=0.82)
+    static.value = replay(lab, source, wiener)
+    kalman, command = best(lab, source, KALMANS)
+    other = Figure("m1.kalman.velocity_r2", "R²", "higher", DATA, False, command, target=0.75)
+    other.value = replay(lab, source, kalman)
+    on = (*source, "--model", wiener, "--bins", M1_TEST)
+    words = ("drill", "adaptive", *on)
+    data = f"{DATA}, each bin decoded before it is learnt from"
+    adaptive = Figure("m1.adaptive.velocity_r2", "R²", "higher", data, False, lab.shown(*words), target=static.value)
+    adaptive.value = lab.run(*words)["adaptive"]["velocity_r2"]["mean"]
+    words = ("drill", "electrodes", "--lose", ",".join(LOSSES), "--draws", DRAWS, *on)
+    losses = lab.run(*words)["losses"]
+    shares = []
+    for (lose, target), loss in zip(LOSSES.items(), losses):
+        data = f"{DATA}, mean of {DRAWS} draws of channels"
+        figure = Figure(name(lose), "share of R²", "higher", data, False, lab.shown(*words), target=target)
+        figure.value = loss["share"]
+        shares.append(figure)
+    return [static, other, adaptive, *shares]
+
+
+def best(lab, source, family):
+    """The model, with its statistics, of the decoder that is best on the last fifth of the training part."""
+    scores = {}
+    for settings in family:
+        words = train(lab, source, settings)
+        scores[settings] = lab.run(*words)["score"]["velocity_r2"]["mean"]
+    chosen = max(scores, key=scores.get)
+    say(f"  chosen on the training part: {' '.join(chosen)}, of {sorted(scores.values())}")
+    words = train(lab, source, chosen, "--keep-statistics")
+    lab.run(*words)
+    return words[-1], lab.shown(*words)
+
+
+def train(lab, source, settings, *flags):
+    out = lab.scratch / f"cursor-{settings[0]}"
+    return ("train", *source, "--decoder", *settings, "--bins", M1_TRAIN, *flags, "--out", out)
+
+
+def replay(lab, source, model):
+    return lab.run("replay", *source, "--model", model, "--bins", M1_TEST)["score"]["velocity_r2"]["mean"]
+
+
+def resolved(lab):
+    """Milliseconds in which a Kalman filter of 1,024 channels is solved again for those that remain."""
+    model = lab.scratch / "cursor-n1"
+    training = ("train", N1, "--decoder", "kalman", "--keep-statistics", "--out", model)
+    words = ("drill", "electrodes", "--lose", "0.15", "--draws", 9, N1, "--model", model)
+    command = f"{lab.shown(*training)} && {lab.shown(*words)}"
+    lab.run(*training)
+    report = lab.run(*words)
+    data = f"simulator, Kalman filter of {report['channels']} channels, 15 % lost"
+    figure = Figure("electrodes.1024.resolve_ms", "ms, median", "lower", data, True, command, target=50)
+    figure.value = report["losses"][0]["resolve_ms"]
+    return figure
+
+
+def fit_50k():
+    command = "cargo bench --bench fit"
+    say(f"  {command}")
+    done = subprocess.run(command.split(), cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=sys.stderr, text=True)
+    report = json.loads(done.stdout.strip().splitlines()[-1])
+    data = (
+        f"{report['channels']} channels × {report['bins']} bins, {report['share_of_zeros']:.0%} zeros, "
+        f"{len(report['losses'])} strengths, 5 folds"
+    )
+    seconds = Figure("fit.50k.seconds", "s", "lower", data, True, command, value=report["seconds"], target=120)
+    gib = Figure("fit.50k.gib", "GiB, peak of the program", "lower", data, True, command, target=4)
+    gib.value = report["peak_gib"]
+    return [seconds, gib]
+
+
+def decode():
+    command = "cargo bench --bench decode"
+    say(f"  {command}")
+    subprocess.run(command.split(), cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=sys.stderr)
+    target = pathlib.Path(ROOT / os.environ.get("CARGO_TARGET_DIR", "target"))
+    measured = []
+    for figure, channels, most in (("decode.1024.us", 1024, 5), ("decode.50k.us", 50_000, 150)):
+        path = target / "criterion" / "decode_a bin" / "kalman" / str(channels) / "new" / "estimates.json"
+        data = f"Kalman filter of position and velocity, {channels} channels of counts"
+        us = json.loads(path.read_text())["median"]["point_estimate"] * 1e-3
+        measured.append(Figure(figure, "µs a bin, median", "lower", data, True, command, value=us, target=most))
+    return measured
