@@ -26,7 +26,7 @@ LOSSES = {"0.15": 0.98, "0.5": 0.90, "0.85": 0.56}
 DRAWS = 20
 # A recording in which some 1,024 channels have enough events to be decoded, for the time of solving again.
 N1 = "sim:neuralink-n1,kind=counts,width_ms=20,electrodes=1470,seconds=120,seed=1"
-# Calibration takes 3 simulated minutes; everything was chosen on seeds 1 to 20.
+# Calibration takes 3 simulated minutes; everything was chosen on seeds 1 to 4.
 WEBGRID_SOURCE = "sim:neuralink-n1,seed=101"
 WEBGRID_SEEDS = 20
 DWELL = "calibrated for 3 min, clicks by dwell"
