@@ -6,7 +6,8 @@
 //! longer than [`WAIT_US`] (a population that moves fires in bursts, and the next moment has room again), then it gives way;
 //! never up again before [`UP_US`] have passed in which the better setting would have fitted. What a better setting costs is only guessed, and
 //! guessed low; one that turns out too dear is tried again after twice the time, up to [`UP_MAX_US`], so that it neither
-//! flaps nor stays below what fits.
+//! flaps nor stays below what fits. A radio that all but failed is tried again as soon as it takes each bin at once, since its
+//! queue has then room again: what such a radio carries late is worth little, and it may be back at any moment.
 
 /// What is sent of what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,10 @@ pub struct RateControl {
     up_at_us: Option<u64>,
     /// The radio had more to take than it took, all the time since `since_us`.
     was_full: bool,
+    /// Nothing waited at the end of any bin since then.
+    was_clear: bool,
+    /// It last gave way to a radio that all but failed.
+    is_failed: bool,
 }
 
 impl RateControl {
@@ -63,6 +68,8 @@ impl RateControl {
             hold_us: UP_US,
             up_at_us: None,
             was_full: true,
+            was_clear: true,
+            is_failed: false,
         }
     }
 
@@ -93,6 +100,7 @@ impl RateControl {
         self.budget_bps = budget_bps;
         self.capacity_bps = 0;
         (self.hold_us, self.up_at_us, self.fits_since_us) = (UP_US, None, None);
+        self.is_failed = false;
         self.restart(now_us);
     }
 
@@ -100,6 +108,7 @@ impl RateControl {
     pub fn begin_anew(&mut self, now_us: u64) {
         (self.capacity_bps, self.waiting_bits) = (0, 0);
         (self.hold_us, self.up_at_us, self.fits_since_us) = (0, None, None);
+        self.is_failed = false;
         self.restart(now_us);
     }
 
@@ -127,6 +136,7 @@ impl RateControl {
     /// Looks at what was counted; the new setting if it is another. `waiting_bits` wait for the radio; `is_half_full` where
     /// there is soon no room for more. Call it once a bin.
     pub fn step(&mut self, now_us: u64, waiting_bits: u32, is_half_full: bool) -> Option<Setting> {
+        self.was_clear &= waiting_bits == 0;
         let elapsed_us = now_us.saturating_sub(self.since_us);
         if elapsed_us < WINDOW_US {
             return None;
@@ -141,9 +151,9 @@ impl RateControl {
             self.hold_us = 0;
         } else if self.was_full && self.produced_bits > self.taken_bits {
             self.capacity_bps = per_second(self.taken_bits).max(BPS_MIN);
-        } else if self.capacity_bps != 0 {
+        } else if self.capacity_bps != 0 && self.is_open() {
             // It may carry more again: only trying tells.
-            self.capacity_bps = if self.has_failed() { 0 } else { self.capacity_bps.saturating_mul(2) };
+            self.capacity_bps = if self.is_failed { 0 } else { self.capacity_bps.saturating_mul(2) };
             if self.budget_bps != 0 && self.capacity_bps > self.budget_bps {
                 self.capacity_bps = 0;
             }
@@ -165,17 +175,21 @@ impl RateControl {
                 self.rung += 1;
             }
             self.fits_since_us = None;
+            if self.capacity_bps != 0 {
+                self.is_failed = self.capacity_bps < FAILED_BPS;
+            }
             let is_too_dear = self.up_at_us.take().is_some_and(|up| now_us.saturating_sub(up) < TRIED_US);
             self.hold_us = match () {
                 // A radio that all but failed may be back at any moment: what is lost by trying is little.
-                () if self.has_failed() => 0,
+                () if self.is_failed => 0,
                 () if is_too_dear => (2 * self.hold_us).clamp(UP_US, UP_MAX_US),
                 () => UP_US,
             };
         } else if self.rung > 0 {
             // A twentieth is kept free, for all that isn't data.
             let fits = |control: &Self| {
-                u64::from(control.expected(produced_bps, before)) * 20 <= u64::from(limit) * 19
+                control.is_open()
+                    && u64::from(control.expected(produced_bps, before)) * 20 <= u64::from(limit) * 19
             };
             self.rung -= 1;
             if !fits(self) {
@@ -199,9 +213,9 @@ impl RateControl {
         (self.rung != before).then(|| self.setting())
     }
 
-    /// The radio carries next to nothing.
-    fn has_failed(&self) -> bool {
-        (1..FAILED_BPS).contains(&self.capacity_bps) && usize::from(self.rung) + 2 >= LADDER.len()
+    /// A better setting may be tried: a radio that all but failed doesn't take each bin at once while its own queue is full.
+    fn is_open(&self) -> bool {
+        !self.is_failed || self.was_clear
     }
 
     /// Bits a second on this rung where `bps` were seen on rung `from`.
@@ -215,6 +229,7 @@ impl RateControl {
         self.produced_bits = 0;
         self.taken_bits = 0;
         self.was_full = true;
+        self.was_clear = true;
     }
 }
 
@@ -259,7 +274,7 @@ pub const UP_US: u64 = 3_000_000;
 pub const UP_MAX_US: u64 = 60_000_000;
 /// A better setting that lasted for so long was not too dear.
 const TRIED_US: u64 = 5_000_000;
-/// A radio that carries less than this, and the last rungs not even, has failed.
+/// A radio that carries less than this has all but failed.
 const FAILED_BPS: u32 = 10_000;
 /// A radio that carries less than this is no radio.
 const BPS_MIN: u32 = 1_000;
@@ -333,6 +348,66 @@ mod tests {
         assert!(over < produced.len() / 5, "{over} of {} ticks above what it carries", produced.len());
         run(&mut control, 25_000_000, 120, 800_000, 2_000_000);
         assert_eq!(control.setting(), Setting::ALL);
+    }
+
+    /// As [`run`], but bins as wide as the setting says, and a radio whose controller has a queue of `QUEUE_BITS` of its own,
+    /// with `queued` in it. How often the setting changed.
+    fn run_queued(
+        control: &mut RateControl,
+        queued: &mut u64,
+        from_us: u64,
+        ticks: u64,
+        full_bps: u64,
+        carries_bps: u64,
+    ) -> u32 {
+        let (mut backlog, mut n_summed, mut n_changes) = (0u64, 0, 0);
+        for tick in 0..ticks {
+            let now = from_us + (tick + 1) * 20_000;
+            *queued = queued.saturating_sub(carries_bps / 50);
+            let rung = LADDER.iter().position(|rung| rung.setting == control.setting()).expect("a rung");
+            n_summed += 1;
+            if n_summed >= LADDER[rung].setting.widening {
+                let waiting = backlog;
+                let bits = u64::from(n_summed) * full_bps / 50 * u64::from(LADDER[rung].cost) / 256;
+                control.produced(bits as u32);
+                backlog = (backlog + bits).min(100_000);
+                n_changes += u32::from(control.step(now, waiting as u32, waiting > 50_000).is_some());
+                n_summed = 0;
+            }
+            let taken = backlog.min(QUEUE_BITS.saturating_sub(*queued));
+            if taken > 0 {
+                (backlog, *queued) = (backlog - taken, *queued + taken);
+                control.taken(taken as u32, backlog > 0);
+            }
+        }
+        n_changes
+    }
+
+    const QUEUE_BITS: u64 = 10_000;
+
+    #[test]
+    fn a_radio_that_all_but_failed_is_followed_up_at_once() {
+        // What 64 electrodes say, over a radio that fails for so long as in two random scripts that came back late.
+        for (fails_bps, fails_ticks) in [(1_188, 159), (3_484, 400), (2_000, 1_000)] {
+            let (mut control, mut queued) = (RateControl::new(0, 0), 0);
+            run_queued(&mut control, &mut queued, 0, 250, 6_000, 1_000_000);
+            assert_eq!(control.setting(), Setting::ALL);
+            run_queued(&mut control, &mut queued, 5_000_000, fails_ticks, 6_000, fails_bps);
+            assert!(control.setting() != Setting::ALL, "{fails_bps}");
+            let back_us = 5_000_000 + fails_ticks * 20_000;
+            run_queued(&mut control, &mut queued, back_us, 45, 6_000, 1_000_000);
+            assert_eq!(control.setting(), Setting::ALL, "{fails_bps} bits a second, then all again");
+        }
+    }
+
+    #[test]
+    fn a_radio_that_stays_slow_is_not_tried_all_the_time() {
+        for carries_bps in [1_200, 2_500, 4_500] {
+            let (mut control, mut queued) = (RateControl::new(0, 0), 0);
+            let n_changes = run_queued(&mut control, &mut queued, 0, 250 * 50, 6_000, carries_bps);
+            // Each try takes a window of waiting, and one without.
+            assert!((1..=500).contains(&n_changes), "{n_changes} in 250 s of {carries_bps} bits a second");
+        }
     }
 
     #[test]
