@@ -4,12 +4,15 @@
 //! of counts of such rates. Guarantees: lossless for any counts; a unit is decoded without any other, so that a lost
 //! packet costs nothing but itself; what depends on the past is the levels alone, and both ends know which they have.
 //!
-//! Bytes: where no levels are known (table 0), one byte with the level of all channels; then a range-coded stream
-//! (`range`): per bin and channel the count by its level's frequencies (`levels`). A count of `n_counts` or more is the
+//! Bytes: where no levels are known (table 0), one byte with the half level of all channels; then a range-coded stream
+//! (`range`): per bin and channel the count by its level's frequencies (`levels`). Where levels are known, neurons that fire
+//! together make a bin's counts all higher or lower than their levels say: what went before in the bin tells by how much,
+//! and shifts the levels of what follows (`together`). A count of `n_counts` or more is the
 //! escape, then its excess `e` as the number of bits of `e + 1` less one (5 bits), and these bits without the first.
 
-use super::levels::{BIT, LevelTable, N_LEVELS, N_SYMBOLS, TABLES, level_of};
+use super::levels::{BIT, LevelTable, N_HALVES, N_LEVELS, N_SYMBOLS, TABLES, half_level_of};
 use super::range::{Decoder, Encoder, Full};
+use super::together::Together;
 
 /// What is known of the rates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,8 +137,11 @@ pub fn decode(bytes: &[u8], levels: Levels<'_>, counts: &mut [u16]) -> Result<()
             }
             decoder = Decoder::new(bytes);
             for bin in counts.chunks_exact_mut(levels.len()) {
+                let mut together = Together::new();
                 for (count, &level) in bin.iter_mut().zip(levels) {
-                    *count = decode_one(&mut decoder, table_above(level, shift))?;
+                    let half = half_above(level, shift);
+                    *count = decode_one(&mut decoder, together.table(half))?;
+                    together.enter(half, *count);
                 }
             }
         }
@@ -179,7 +185,7 @@ fn encode_as<'c>(
         Coding::One(level) => {
             let (head, rest) = out.split_first_mut().ok_or(Full)?;
             *head = level;
-            let table = table_of(level);
+            let table = &TABLES[usize::from(level) % N_HALVES];
             let mut encoder = Encoder::new(rest);
             bins.flatten().for_each(|&count| encode_one(&mut encoder, table, count));
             Ok(1 + encoder.finish()?)
@@ -187,8 +193,11 @@ fn encode_as<'c>(
         Coding::Each(levels, shift) => {
             let mut encoder = Encoder::new(out);
             for bin in bins {
+                let mut together = Together::new();
                 for (&count, &level) in bin.iter().zip(levels) {
-                    encode_one(&mut encoder, table_above(level, shift), count);
+                    let half = half_above(level, shift);
+                    encode_one(&mut encoder, together.table(half), count);
+                    together.enter(half, count);
                 }
             }
             encoder.finish()
@@ -207,38 +216,67 @@ fn n_fitting_as<'c>(
         Coding::One(_) => (1, n_channels),
         Coding::Each(levels, _) => (0, levels.len()),
     };
-    let mut left = n_bytes.saturating_sub(head + END) as u64 * 8 * u64::from(BIT);
-    for channel in 0..n_channels.min(n_levels) {
-        let table = match coding {
-            Coding::One(level) => table_of(level),
-            Coding::Each(levels, shift) => table_above(levels[channel], shift),
-        };
-        let cost: u64 = bins.clone().map(|bin| u64::from(cost_of(table, bin[channel]))).sum();
-        match left.checked_sub(cost) {
-            Some(rest) => left = rest,
-            None => return channel,
+    let room = n_bytes.saturating_sub(head + END) as u64 * 8 * u64::from(BIT);
+    // So many of each bin fit if it were alone; of several, as many as fit beside each other.
+    let mut most = n_channels.min(n_levels);
+    let mut n_bins = 0;
+    for bin in bins.clone() {
+        most = cost_of_first(&bin[..most], coding, room).0;
+        n_bins += 1;
+    }
+    let mut least = if n_bins > 1 { 0 } else { most };
+    while least < most {
+        let middle = (least + most).div_ceil(2);
+        let cost: u64 = bins.clone().map(|bin| cost_of_first(&bin[..middle], coding, u64::MAX).1).sum();
+        if cost <= room {
+            least = middle;
+        } else {
+            most = middle - 1;
         }
     }
-    n_channels.min(n_levels)
+    least
 }
 
+/// How many counts of a bin, from the first on, cost no more than `room`, and what these cost; in 1/[`BIT`].
+fn cost_of_first(bin: &[u16], coding: Coding<'_>, room: u64) -> (usize, u64) {
+    let (mut together, mut sum) = (Together::new(), 0);
+    for (channel, &count) in bin.iter().enumerate() {
+        let cost = match coding {
+            Coding::One(half) => cost_of(&TABLES[usize::from(half) % N_HALVES], count),
+            Coding::Each(levels, shift) => {
+                let half = half_above(levels[channel], shift);
+                let cost = cost_of(together.table(half), count);
+                together.enter(half, count);
+                cost
+            }
+        };
+        if sum + u64::from(cost) > room {
+            return (channel, sum);
+        }
+        sum += u64::from(cost);
+    }
+    (bin.len(), sum)
+}
+
+/// The half level of counts that are all coded alike.
 fn flat_level<'c>(counts: impl Iterator<Item = &'c u16>) -> u8 {
     let (mut n, mut sum) = (0u64, 0u64);
     for &count in counts {
         n += 1;
         sum += u64::from(count);
     }
-    level_of(u32::try_from((sum << 26) / n.max(1)).unwrap_or(u32::MAX))
+    half_level_of(u32::try_from((sum << 26) / n.max(1)).unwrap_or(u32::MAX))
 }
 
 #[inline]
 pub(super) fn table_of(level: u8) -> &'static LevelTable {
-    &TABLES[usize::from(level) % N_LEVELS]
+    &TABLES[2 * (usize::from(level) % N_LEVELS)]
 }
 
-/// That of `shift` levels more, or of the highest.
-fn table_above(level: u8, shift: u8) -> &'static LevelTable {
-    &TABLES[(usize::from(level) % N_LEVELS + usize::from(shift)).min(N_LEVELS - 1)]
+/// The half level of `shift` levels more.
+#[inline]
+fn half_above(level: u8, shift: u8) -> usize {
+    2 * (usize::from(level) % N_LEVELS + usize::from(shift))
 }
 
 #[inline]
@@ -387,7 +425,7 @@ mod tests {
             let levels = vec![level; counts.len()];
             let mut bytes = vec![0; bound_bytes(counts.len())];
             let n_bytes = encode(&counts, Levels::Known(&levels), &mut bytes).expect("room");
-            let cost: u64 = counts.iter().map(|&count| u64::from(cost_of(table_of(level), count))).sum();
+            let cost = cost_of_first(&counts, Coding::Each(&levels, 0), u64::MAX).1;
             prop_assert!(n_bytes as u64 <= cost.div_ceil(8 * u64::from(BIT)) + END as u64);
             // Costs are rounded up, by less than 1/100 bit a count.
             let bits = (n_bytes + 4) as f64 * 8.0 + 0.01 * counts.len() as f64;

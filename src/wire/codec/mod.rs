@@ -9,6 +9,7 @@ pub mod levels;
 pub mod range;
 pub mod rates;
 pub mod raw;
+mod together;
 
 #[cfg(test)]
 mod tests {
