@@ -76,7 +76,7 @@ const fn means() -> [u64; N_HALVES] {
     let mut level = 0;
     while level < N_LEVELS {
         means[2 * level] = mean >> 20;
-        means[2 * level + 1] = (mean >> 20) * SQRT_STEP >> 16;
+        means[2 * level + 1] = ((mean >> 20) * SQRT_STEP) >> 16;
         mean = mean * 3 / 2;
         level += 1;
     }

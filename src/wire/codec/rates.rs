@@ -51,7 +51,7 @@ impl Rate {
         let nearest = level_of(self.mean);
         let Some(told) = told else { return nearest };
         let n_steps = i64::from(nearest) - i64::from(told);
-        let log_ratio = i64::from(self.mean) * n_steps * LN_STEP >> 16;
+        let log_ratio = (i64::from(self.mean) * n_steps * LN_STEP) >> 16;
         let saved = log_ratio + mean_of(told) as i64 - mean_of(nearest) as i64;
         if saved * i64::from(n_bins.min(BINS_MAX)) > TOLD { nearest } else { told }
     }

@@ -45,7 +45,7 @@ impl Together {
 
     /// To the shift that is nearest to what is believed.
     fn turn(&mut self) {
-        let came = u64::from(self.came + PRIOR) << 10 << 16;
+        let came = u64::from(self.came + PRIOR) << 26;
         let expected = (self.expected >> 16) + (u64::from(PRIOR) << 10);
         while self.shift < SHIFT_MAX && came > expected * EDGES[(self.shift + SHIFT_MAX) as usize] {
             self.shift += 1;
