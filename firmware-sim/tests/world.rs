@@ -103,7 +103,8 @@ fn a_budget_that_is_too_small_widens_bins_and_says_so() {
 #[test]
 fn random_faults_end_nothing_and_the_stream_comes_back() {
     let n: u64 = std::env::var("FAULT_SCRIPTS").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
-    for seed in 0..n {
+    // The last ones came back late once: after a radio that carried a kilobit a second, or nothing, for seconds.
+    for seed in (0..n).chain([1_375, 4_017, 7_306, 7_683, 10_736]) {
         let outcome = run(seed).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         if let Outcome::Wrong(what) = outcome {
             panic!("seed {seed}: {what}\n{}", Script::random(seed));

@@ -121,7 +121,7 @@ fn episode(random: &mut Random, wanted: u64, totals: &mut Totals) {
                 let length = random.below(60);
                 let mut packet = random.bytes(length);
                 if let Some(first) = packet.first_mut() {
-                    *first = 0x20 | *first & 0x1F;
+                    *first = 0x40 | *first & 0x1F;
                 }
                 take(&mut host, &packet, totals);
                 take_device(&mut device, &packet, random, totals, mtu);

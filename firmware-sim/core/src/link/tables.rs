@@ -4,7 +4,7 @@
 //! counts are never coded with a table that the host doesn't have; the rule stands in `codec::rates`.
 
 use efference_wire::codec::counts::Levels;
-use efference_wire::codec::rates::{Rate, encode_table, shift_of_width};
+use efference_wire::codec::rates::{Rate, encode_table, next_table_at, shift_of_width};
 use efference_wire::{Record, RecordWriter, Table};
 
 /// Two versions of rate levels, and the rates that the next one comes from. 6 bytes a channel.
@@ -52,7 +52,7 @@ impl<'a> Tables<'a> {
             width: 1,
             asked_width: 1,
             n_bins: 0,
-            next_at: FIRST_AT,
+            next_at: next_table_at(0),
         }
     }
 
@@ -84,11 +84,12 @@ impl<'a> Tables<'a> {
         self.n_bins = self.n_bins.saturating_add(1);
         if self.next_version == 0 && self.n_bins >= self.next_at && (self.version == 0 || self.is_confirmed) {
             let has_told = self.version != 0;
+            self.next_at = next_table_at(self.n_bins);
+            let n_bins = self.next_at - self.n_bins;
             for ((next, rate), &told) in self.next.iter_mut().zip(&*self.rates).zip(&*self.used) {
-                *next = asked(*rate, self.width, self.asked_width).level(has_told.then_some(told));
+                *next = asked(*rate, self.width, self.asked_width).level(has_told.then_some(told), n_bins);
             }
             self.begin_next();
-            self.next_at = self.n_bins.saturating_add(self.n_bins.saturating_mul(2).min(BETWEEN_MAX));
         }
     }
 
@@ -103,7 +104,7 @@ impl<'a> Tables<'a> {
         self.rates.iter_mut().for_each(|rate| rate.rescale(width, before));
         if asked_width != asked_before && (self.version != 0 || self.next_version != 0) {
             for (next, rate) in self.next.iter_mut().zip(&*self.rates) {
-                *next = asked(*rate, width, asked_width).level(None);
+                *next = asked(*rate, width, asked_width).level(None, 1);
             }
             self.begin_next();
             self.is_apart = true;
@@ -152,9 +153,10 @@ impl<'a> Tables<'a> {
         if !self.has_piece() || writer.room() < PIECE_MIN {
             return false;
         }
-        // A level takes about half a byte; what doesn't fit is halved until it does.
-        let mut n =
-            (self.next.len() - self.cursor).min((writer.room() - HEAD) * 2).min(usize::from(u16::MAX));
+        // Levels take some three bits each, and changes less than one; what doesn't fit is halved until it does.
+        let is_alone = self.used().is_none() || self.is_apart;
+        let n_fitting = (writer.room() - HEAD) * if is_alone { 5 } else { 14 } / 2;
+        let mut n = (self.next.len() - self.cursor).min(n_fitting).min(usize::from(u16::MAX));
         while n > 0 {
             let levels = &self.next[self.cursor..self.cursor + n];
             let used = self.used().filter(|_| !self.is_apart);
@@ -204,10 +206,6 @@ fn asked(mut rate: Rate, width: u32, asked_width: u32) -> Rate {
 
 /// Reports after a table was sent, until it is sent again.
 const REPORTS: u8 = 3;
-/// Bins after which the first table is made: a second of 20 ms.
-const FIRST_AT: u32 = 50;
-/// Bins between two tables at most: a minute of 20 ms.
-const BETWEEN_MAX: u32 = 3_000;
 /// Bytes of a table record before what is coded, at most.
 const HEAD: usize = 14;
 const PIECE_MIN: usize = 40;
