@@ -28,6 +28,9 @@ pub enum StreamKind {
     Counts,
     /// Crossings one by one, found by the device: starts at `binning`, and costs by their number.
     Crossings,
+    /// Power in a band, measured by the device in bins of its own: starts at `binning`. A block holds levels,
+    /// `8 · log2` of the mean square in counts², in the place of counts.
+    Power,
 }
 
 impl StreamKind {
@@ -37,6 +40,7 @@ impl StreamKind {
             StreamKind::Broadband => "broadband",
             StreamKind::Counts => "counts",
             StreamKind::Crossings => "crossings",
+            StreamKind::Power => "power",
         }
     }
 }
@@ -48,8 +52,8 @@ pub struct StreamInfo {
     pub kind: StreamKind,
     /// Frames a second.
     pub sample_rate: SampleRate,
-    /// Microvolt of one count of a broadband sample; `None` where the maker doesn't say (then the
-    /// pipeline works in counts) and for streams of counts.
+    /// Microvolt of one count of a broadband sample, of one that power was measured on too; `None` where the maker
+    /// doesn't say (then the pipeline works in counts) and for streams of counts.
     pub uv_per_count: Option<f32>,
     /// One name per channel; the channel map.
     pub channels: Vec<String>,

@@ -147,7 +147,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
                     train::calibrate(&mut *address.open()?.source, &config, SampleIndex(0))?
                 }
                 // The device has found crossings with thresholds of its own.
-                StreamKind::Counts | StreamKind::Crossings => Calibration::default(),
+                StreamKind::Counts | StreamKind::Crossings | StreamKind::Power => Calibration::default(),
             };
             (config, calibration, None)
         }

@@ -149,7 +149,12 @@ impl Config {
                     .field("bins.features")
                     .legal("\"counts\" for this recording"));
             }
-            StreamKind::Counts | StreamKind::Crossings => {}
+            StreamKind::Power if self.bins.features != Features::Power => {
+                return Err(Error::usage(place, "crossings, of a stream that has power only")
+                    .field("bins.features")
+                    .legal("\"power\" for this stream"));
+            }
+            StreamKind::Counts | StreamKind::Crossings | StreamKind::Power => {}
         }
         Ok(self)
     }

@@ -104,7 +104,8 @@ impl Resampler {
             .hint("a budget that carries such a width, or a model trained with this one"));
         };
         match (ratio, mode) {
-            (Ratio::Sum(1) | Ratio::Spread(1), _) | (_, Mode::Counts) => Ok(()),
+            (Ratio::Sum(1) | Ratio::Spread(1), _) => Ok(()),
+            _ if is_counted(mode) => Ok(()),
             // A mean of logarithms is not the logarithm of the mean.
             _ => Err(Error::model("link", format!("power in bins of {bin_samples} samples"))
                 .field("bin_width_ms")
@@ -158,8 +159,8 @@ impl Resampler {
 
     fn accepts_quietly(&self, bin_samples: u32, mode: Mode) -> Option<()> {
         match (self.ratio(bin_samples)?, mode) {
-            (Ratio::Sum(1) | Ratio::Spread(1), _) | (_, Mode::Counts) => Some(()),
-            _ => None,
+            (Ratio::Sum(1) | Ratio::Spread(1), _) => Some(()),
+            _ => is_counted(mode).then_some(()),
         }
     }
 
@@ -241,6 +242,11 @@ impl Resampler {
         self.open = None;
         self.n_parts = 0;
     }
+}
+
+/// Values are crossings counted, which can be summed and spread.
+fn is_counted(mode: Mode) -> bool {
+    matches!(mode, Mode::Counts | Mode::Crossings | Mode::Snippets)
 }
 
 /// Bins of a frame, or frames of a bin, at most.

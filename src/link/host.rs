@@ -1,5 +1,6 @@
 //! The host's end of a link, without a socket and without a clock: see the [module](super).
 
+mod crossings;
 mod inbox;
 
 use super::bins::{Assembly, Given};
@@ -14,6 +15,7 @@ use super::tables::Tables;
 use super::throughput::Throughput;
 use crate::error::Error;
 use crate::time::{ClockFit, HostTime};
+use crate::wire::codec::crossings::Crossing;
 use crate::wire::packet::{Counters, DATAGRAM_MAX, Kind, MTU_MAX, MTU_MIN};
 use crate::wire::session::{Endpoint, Host as Asking, SealError, records_max};
 use crate::wire::{Operation, Record, RecordWriter, Report};
@@ -48,6 +50,8 @@ pub struct Host {
     key_asked_at: Option<HostTime>,
     /// Values of a record, before they are put where they belong.
     values: Vec<u16>,
+    /// Crossings of a record, before they are counted.
+    crossings: Vec<Crossing>,
     ledger: Ledger,
     counted: Counters,
     closed: Datagrams,
@@ -104,6 +108,7 @@ impl Host {
             wants_key: false,
             key_asked_at: None,
             values: Vec::new(),
+            crossings: Vec::new(),
             ledger: Ledger::default(),
             counted: Counters::default(),
             closed: Datagrams::default(),

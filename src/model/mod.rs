@@ -95,7 +95,7 @@ pub struct Provenance {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamAbout {
-    /// `broadband` or `counts`.
+    /// `broadband`, `counts`, `crossings` or `power`.
     pub kind: String,
     /// Channels of a frame.
     pub n_channels: usize,

@@ -57,7 +57,7 @@ pub trait SampleSource: Send {
     fn new_block(&self) -> Block {
         match self.info().kind {
             StreamKind::Broadband => Block::int16(self.info().n_channels()),
-            StreamKind::Counts => Block::counts(self.info().n_channels()),
+            StreamKind::Counts | StreamKind::Power => Block::counts(self.info().n_channels()),
             StreamKind::Crossings => Block::crossings(EVENTS_MAX),
         }
     }
