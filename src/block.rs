@@ -30,7 +30,16 @@ pub enum StreamKind {
     Crossings,
     /// Power in a band, measured by the device in bins of its own: starts at `binning`. A block holds levels,
     /// `8 · log2` of the mean square in counts², in the place of counts.
-    Power,
+    Power(PowerBand),
+}
+
+/// In which band a device measures power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PowerBand {
+    /// That of spikes, 250 Hz to 5 kHz.
+    Spikes,
+    /// That of field potentials, 70 to 150 Hz.
+    Field,
 }
 
 impl StreamKind {
@@ -40,7 +49,8 @@ impl StreamKind {
             StreamKind::Broadband => "broadband",
             StreamKind::Counts => "counts",
             StreamKind::Crossings => "crossings",
-            StreamKind::Power => "power",
+            StreamKind::Power(PowerBand::Spikes) => "spike-band-power",
+            StreamKind::Power(PowerBand::Field) => "band-power",
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use efference::Error;
 use efference::device::{Profile, Signal};
+use efference::link::Device;
 use efference_firmware::link::{Abilities, Identity, LinkEnd, LinkMemory, RAW_MAX, SLOT, Tables};
 use efference_firmware::signal::{
     ChannelState, Crossing, FieldState, FrontEnd, History, Memory, Settings, Snippet,
@@ -34,6 +35,30 @@ pub struct Build {
     pub spikes_given: bool,
     /// The pairing key, or that all goes in the clear.
     pub access: Access,
+}
+
+impl Build {
+    /// As the host will know it, its modes left open.
+    pub fn device(&self) -> Device {
+        Device {
+            boot: self.boot,
+            firmware: (1, 0),
+            n_electrodes: self.n_electrodes,
+            sample_rate_millihertz: (self.sample_rate_hz * 1e3).round() as u32,
+            bits: self.profile.bits.value as u8,
+            nv_per_count: Some(nv_per_count(&self.profile)).filter(|&nv| nv > 0),
+            modes: 0,
+            mtu_max: usize::from(self.mtu),
+            n_raw_max: RAW_MAX,
+            synthetic: true,
+            name: self.name.clone(),
+            profile: self.profile.name.clone(),
+        }
+    }
+}
+
+fn nv_per_count(profile: &Profile) -> u32 {
+    (profile.uv_per_count.value * 1e3).round() as u32
 }
 
 /// Memory of an implant.
@@ -121,7 +146,7 @@ impl OwnedImplant {
             let identity = Identity {
                 boot: build.boot,
                 bits,
-                nv_per_count: (build.profile.uv_per_count.value * 1e3).round() as u32,
+                nv_per_count: nv_per_count(&build.profile),
                 synthetic: true,
                 name: &build.name,
                 profile: &build.profile.name,

@@ -63,7 +63,7 @@ pub(crate) struct LinkArgs {
 
 /// What a device sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Sent {
+pub(crate) enum Sent {
     /// Crossings counted in bins
     Counts,
     /// Spike-band power in bins
@@ -78,20 +78,29 @@ enum Sent {
     Quiet,
 }
 
+impl Sent {
+    pub(crate) fn mode(self) -> Mode {
+        match self {
+            Sent::Counts => Mode::Counts,
+            Sent::Power => Mode::SpikeBandPower,
+            Sent::BandPower => Mode::BandPower,
+            Sent::Crossings => Mode::Crossings,
+            Sent::Snippets => Mode::Snippets,
+            Sent::Quiet => Mode::Quiet,
+        }
+    }
+}
+
 pub(crate) fn run(args: &LinkArgs) -> Result<(), Error> {
     let address = LinkAddress::parse(&args.address, "ADDRESS")?;
     if args.seconds.is_some_and(|seconds| seconds.is_nan() || seconds <= 0.0) {
         return Err(Error::usage("--seconds", "it is not above 0").legal("a time above 0 s"));
     }
-    let mode = match args.mode {
-        Sent::Counts => Mode::Counts,
-        Sent::Power => Mode::SpikeBandPower,
-        Sent::BandPower => Mode::BandPower,
-        Sent::Crossings => Mode::Crossings,
-        Sent::Snippets => Mode::Snippets,
-        Sent::Quiet => Mode::Quiet,
+    let wanted = Wanted {
+        mode: args.mode.mode(),
+        raw_electrodes: args.raw.clone(),
+        ..args.wanted.wanted(args.bin_ms)
     };
-    let wanted = Wanted { mode, raw_electrodes: args.raw.clone(), ..args.wanted.wanted(args.bin_ms) };
     let capture = args.wanted.capture.as_deref();
     let mut source = LinkSource::connect(&address, wanted, capture, live::stop(), PATIENCE)?;
     live::is_running(true);

@@ -11,7 +11,7 @@ mod live;
 
 pub use bins::{BinsConfig, Features};
 pub use decoder::{DecoderConfig, DecoderKind, NormaliserKind, RidgeShape};
-pub use front_end::{FrontEndConfig, Reference};
+pub use front_end::{FIELD_BAND_HZ, FrontEndConfig, Reference, SPIKE_BAND_HZ};
 pub use live::{LiveConfig, RING_BLOCKS_MAX, SHARDS_MAX};
 
 use crate::binning::BinSchedule;
@@ -149,12 +149,12 @@ impl Config {
                     .field("bins.features")
                     .legal("\"counts\" for this recording"));
             }
-            StreamKind::Power if self.bins.features != Features::Power => {
+            StreamKind::Power(_) if self.bins.features != Features::Power => {
                 return Err(Error::usage(place, "crossings, of a stream that has power only")
                     .field("bins.features")
                     .legal("\"power\" for this stream"));
             }
-            StreamKind::Counts | StreamKind::Crossings | StreamKind::Power => {}
+            StreamKind::Counts | StreamKind::Crossings | StreamKind::Power(_) => {}
         }
         Ok(self)
     }

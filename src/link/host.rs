@@ -218,6 +218,11 @@ impl Host {
         }
     }
 
+    /// Something came that is of no use without a key frame: asks for one, though not too often.
+    pub fn request_key(&mut self) {
+        self.wants_key = true;
+    }
+
     /// Asks the device for something, until it is acknowledged; the number that its [`Event::Acknowledged`] has.
     ///
     /// # Errors

@@ -170,9 +170,8 @@ impl Tables {
     /// # Panics
     /// If they are beyond the channels that there are.
     pub(crate) fn levels(&mut self, version: u8, first: usize, n: usize) -> Option<&[u8]> {
-        let is_known = |table: &&RateTable| {
-            version != 0 && table.version == version && table.n_come == self.n_channels
-        };
+        let is_known =
+            |table: &&RateTable| version != 0 && table.version == version && table.n_come == self.n_channels;
         let table = self.known.iter().find(is_known)?;
         self.named = version;
         Some(&table.levels[first..][..n])

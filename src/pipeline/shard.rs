@@ -71,12 +71,12 @@ impl Shard {
         let schedule = BinSchedule::new(info.sample_rate, config.bins.width_ms)?;
         let channels = channels_of(&tiles, info.n_channels());
         let front_end = match info.kind {
-            StreamKind::Counts | StreamKind::Crossings | StreamKind::Power => None,
+            StreamKind::Counts | StreamKind::Crossings | StreamKind::Power(_) => None,
             StreamKind::Broadband => Some(FrontEnd::from_config(config, info, calibration, tiles, level)?),
         };
         let bins = match info.kind {
             StreamKind::Crossings => BinBuilder::of_crossings,
-            StreamKind::Counts | StreamKind::Broadband | StreamKind::Power => BinBuilder::new,
+            StreamKind::Counts | StreamKind::Broadband | StreamKind::Power(_) => BinBuilder::new,
         };
         Ok(Shard {
             kind: info.kind,
@@ -178,7 +178,7 @@ impl Shard {
                         }
                     }
                 }
-                (Payload::Counts(levels), StreamKind::Power, _) => {
+                (Payload::Counts(levels), StreamKind::Power(_), _) => {
                     for frame in levels.chunks_exact(self.n_channels).take(to).skip(from) {
                         self.bins.add_levels(&frame[self.channels.clone()], &self.scale);
                     }

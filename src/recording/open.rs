@@ -4,7 +4,6 @@ use super::mapping::SHIPPED;
 use super::mat::{Class, MatFile};
 use super::{About, Mapping, Recording, Truth, counts, flat, sidecar, trials, wav};
 use crate::error::Error;
-use crate::link::Wanted;
 use crate::sources::SampleSource;
 use crate::sources::link::{CaptureSource, LinkAddress};
 use crate::sources::simulator;
@@ -38,7 +37,7 @@ pub fn open(target: &str, mapping: Option<&str>) -> Result<Recording, Error> {
     }
     if LinkAddress::is_link(target) {
         let address = LinkAddress::parse(target, "RECORDING")?;
-        let source = CaptureSource::open(&address, Wanted::default())?;
+        let source = CaptureSource::open(&address)?;
         let n_frames = source.n_frames().unwrap_or(0);
         return Ok(of_source(&address.carrier.to_string(), "capture", Box::new(source), n_frames));
     }

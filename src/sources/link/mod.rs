@@ -7,6 +7,7 @@ mod address;
 mod capture;
 mod discover;
 mod feed;
+pub mod fit;
 mod key;
 mod report;
 mod source;
@@ -14,7 +15,7 @@ mod stream;
 mod transport;
 
 pub use address::{Carrier, LinkAddress, Secrecy};
-pub use capture::{CaptureReader, CaptureWriter, Comment, FORMAT, Way};
+pub use capture::{Asked, CaptureReader, CaptureWriter, Comment, FORMAT, Way};
 pub use discover::{Found, ask};
 pub use feed::Feed;
 pub use key::{PairingKey, entropy};

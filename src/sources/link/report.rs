@@ -2,7 +2,7 @@
 //!
 //! In: events of a link as they come. Out: a [`LinkReport`]. Guarantees: bounded; what has no room is counted.
 
-use crate::link::{Device, FormatChange, Gap, Ledger};
+use crate::link::{Device, FormatChange, Gap, Ledger, RawCounts};
 use crate::live::Latency;
 use crate::live::Meter;
 use crate::sources::ble::BleReport;
@@ -41,6 +41,8 @@ pub struct LinkReport {
     pub temperature_c: Option<f64>,
     /// Raw samples, crossings and snippets that came as they are, in records.
     pub data_records: u64,
+    /// What became of raw samples that are decoded here.
+    pub raw: RawCounts,
     /// How the link does below its packets, over Bluetooth.
     pub bluetooth: Option<BleReport>,
     /// Frames that nobody read in time.
@@ -65,6 +67,7 @@ pub(super) struct Tracks {
     n_data: u64,
     pub(super) n_unread: u64,
     pub(super) n_strange_bins: u64,
+    pub(super) raw: RawCounts,
 }
 
 impl Tracks {
@@ -76,6 +79,12 @@ impl Tracks {
         self.last_at = now;
         self.latency.record(bin.arrived_at.since(due), now);
         self.n_values += (bin.values.len() - bin.n_unknown) as u64;
+    }
+
+    /// A run of raw samples, complete at `arrived_at`, that ended at `due`.
+    pub(super) fn run(&mut self, arrived_at: HostTime, due: HostTime, now: HostTime) {
+        self.last_at = now;
+        self.latency.record(arrived_at.since(due), now);
     }
 
     pub(super) fn gap(&mut self, gap: &Gap, now: HostTime) {
@@ -147,6 +156,7 @@ impl Tracks {
             battery_percent: self.battery_percent,
             temperature_c: self.temperature_c,
             data_records: self.n_data,
+            raw: self.raw,
             bluetooth: None,
             unread_frames: self.n_unread,
             happenings: self.happenings.clone(),

@@ -6,14 +6,14 @@
 
 use super::feed::Feed;
 use super::{
-    CaptureReader, CaptureWriter, Carrier, Comment, FORMAT, LinkAddress, LinkReport, PACKET_MAX, PairingKey,
-    Received, Secrecy, Transport, Way, entropy,
+    Asked, CaptureReader, CaptureWriter, Carrier, Comment, FORMAT, LinkAddress, LinkReport, PACKET_MAX,
+    PairingKey, Received, Secrecy, Transport, Way, entropy,
 };
 use crate::block::{Block, StreamInfo};
 use crate::error::Error;
 use crate::link::{Device, Settings, Wanted};
 use crate::live::Clock;
-use crate::sources::{ReadOutcome, SampleSource};
+use crate::sources::{ReadOutcome, SampleSource, block_of};
 use crate::time::HostTime;
 use crate::wire::session::{Access, Key};
 use chacha20poly1305::aead::{Aead, KeyInit};
@@ -61,6 +61,7 @@ impl LinkSource {
                     format: FORMAT.to_string(),
                     start_unix_ns: unix_ns(),
                     sealed_entropy: hex(&sealed),
+                    asked: Asked::of(&wanted),
                 },
             )?),
         };
@@ -206,23 +207,23 @@ pub struct CaptureSource {
 }
 
 impl CaptureSource {
-    /// Opens a capture; `wanted` as in the run that made it.
+    /// Opens a capture; its stream is that of the run that made it.
     ///
     /// # Errors
     /// If it is no capture, the key isn't the one that it was made with, or no device answers in it.
-    pub fn open(address: &LinkAddress, wanted: Wanted) -> Result<Self, Error> {
+    pub fn open(address: &LinkAddress) -> Result<Self, Error> {
         let Carrier::Capture(path) = &address.carrier else {
             return Err(
                 Error::usage(address.to_string(), "it is no capture").legal("capture://FILE.pcapng?key=FILE")
             );
         };
-        let mut first = CaptureSource::begin(path, &address.secrecy, wanted.clone())?;
+        let mut first = CaptureSource::begin(path, &address.secrecy)?;
         // Its length, and what device it is, show at the end.
         let (mut n_frames, mut block) = (0, None);
         while first.advance()? {
             if first.feed.is_ready() {
-                let n_channels = first.feed.device().map_or(0, |device| device.n_electrodes);
-                let block = block.get_or_insert_with(|| Block::counts(n_channels));
+                let Some(Ok(info)) = first.feed.info() else { continue };
+                let block = block.get_or_insert_with(|| block_of(&info));
                 while first.feed.pop(block).is_some() {
                     n_frames = block.end_sample().0;
                 }
@@ -233,11 +234,11 @@ impl CaptureSource {
                 .legal("a capture from its beginning, with the key of the link")
                 .hint("a wrong key opens nothing"))
         })?;
-        let second = CaptureSource::begin(path, &address.secrecy, wanted)?;
+        let second = CaptureSource::begin(path, &address.secrecy)?;
         Ok(CaptureSource { info, n_frames, ..second })
     }
 
-    fn begin(path: &Path, secrecy: &Secrecy, wanted: Wanted) -> Result<Self, Error> {
+    fn begin(path: &Path, secrecy: &Secrecy) -> Result<Self, Error> {
         let reader = CaptureReader::open(path)?;
         let place = path.display().to_string();
         let (access, entropy) = match secrecy {
@@ -252,6 +253,10 @@ impl CaptureSource {
                 (Access::Paired(Key::from_bytes(*key.bytes())), entropy)
             }
         };
+        let wanted = reader.comment().asked.wanted().ok_or_else(|| {
+            Error::input(&place, format!("it holds `{}`", reader.comment().asked.mode))
+                .legal("what this version knows: counts, crossings, snippets, power, band-power, quiet")
+        })?;
         let settings = Settings { listens_only: true, ..Settings::new(access, entropy, wanted) };
         let info = StreamInfo {
             kind: crate::block::StreamKind::Counts,
