@@ -191,8 +191,7 @@ fn raw_samples_are_those_of_the_tissue_whatever_is_lost() {
     }
     for (text, lost_max) in [("", 0.0), ("[[fault]]\nkind = \"loss\"\nprobability = 0.02", 0.7)] {
         let script = Script::parse(text, "test").expect("legal");
-        let (frames, n_lost) =
-            raw_frames(&Scene { script, ..scene(device, 6.0, false, asked.clone()) });
+        let (frames, n_lost) = raw_frames(&Scene { script, ..scene(device, 6.0, false, asked.clone()) });
         let n_came = frames.len() as f64;
         assert!(n_came > 30_000.0, "{n_came} frames");
         let share = n_lost as f64 / (n_lost as f64 + n_came);

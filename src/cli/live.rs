@@ -153,7 +153,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
             (model.about.config.clone(), model.calibration.clone(), Some(model.decoder.clone()))
         }
         None => {
-            let config = SettingsArgs::of_file(args.config.clone()).config(None)?;
+            let config = SettingsArgs::of_file(args.config.clone()).config(None, Some(&info))?;
             let config = recording.settle(config, &place)?;
             let calibration = match info.kind {
                 StreamKind::Broadband => {

@@ -85,7 +85,7 @@ const BIN_WIDTH_MS: f64 = 20.0;
 pub struct About {
     /// The path or `sim:` address that was opened.
     pub path: String,
-    /// The format's name: `mat-v5`, `wav`, `flat`, `simulator`.
+    /// The format's name: `mat-v5`, `wav`, `flat`, `archive`, `simulator`.
     pub format: String,
     /// `broadband`, `counts`, `crossings` or `power`.
     pub kind: String,
