@@ -81,6 +81,7 @@ struct Tied {
     used: Vec<u8>,
     next: Vec<u8>,
     outbox: Vec<u8>,
+    impedances: Vec<u16>,
     raw: Vec<RawChannel>,
 }
 
@@ -124,6 +125,7 @@ impl OwnedImplant {
                 used: vec![0; n],
                 next: vec![0; n],
                 outbox: vec![0; SLOT * build.n_datagrams],
+                impedances: vec![u16::MAX; n],
                 raw: vec![RawChannel::new(bits); RAW_MAX],
             },
             build,
@@ -132,7 +134,7 @@ impl OwnedImplant {
             let owned: &mut Owned = owned.borrow_mut();
             let Owned { build, channels, counts, powers, fields, histories, crossings, snippets, link } =
                 owned;
-            let Tied { totals, rates, used, next, outbox, raw } = link;
+            let Tied { totals, rates, used, next, outbox, impedances, raw } = link;
             let memory = Memory { channels, counts, powers, fields, histories, crossings, snippets };
             let front = FrontEnd::new(settings, memory)
                 .map_err(|found| Error::usage(place, format!("memory of {} channels", found.n_found)))?;
@@ -151,7 +153,7 @@ impl OwnedImplant {
                 name: &build.name,
                 profile: &build.profile.name,
             };
-            let memory = LinkMemory { totals, tables: Tables::new(rates, used, next), outbox };
+            let memory = LinkMemory { totals, tables: Tables::new(rates, used, next), outbox, impedances };
             let link = LinkEnd::new(build.access.clone(), identity, abilities, memory);
             Ok(Implant::new(front, link, raw, bits, rate_millihertz))
         })

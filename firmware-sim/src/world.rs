@@ -12,7 +12,7 @@ use crate::tissue::Tissue;
 use efference::Error;
 use efference::HostTime;
 use efference::block::{Block, StreamInfo};
-use efference::link::{Settings, Wanted};
+use efference::link::{Host, Settings, Wanted};
 use efference::recording::Truth;
 use efference::sources::link::{Feed, LinkReport, PACKET_MAX, fit};
 use efference::sources::{ReadOutcome, SampleSource};
@@ -193,6 +193,11 @@ impl World {
     /// Where everything has gone.
     pub fn report(&mut self) -> LinkReport {
         self.feed.report()
+    }
+
+    /// The host's end.
+    pub fn host(&mut self) -> &mut Host {
+        self.feed.host()
     }
 
     /// The device.

@@ -81,6 +81,11 @@ impl<'a> Implant<'a> {
         &self.link
     }
 
+    /// What was measured of an electrode; see [`LinkEnd::set_impedance`].
+    pub fn set_impedance(&mut self, electrode: usize, tenths_of_kiloohm: u16) {
+        self.link.set_impedance(electrode, tenths_of_kiloohm);
+    }
+
     /// How the device is, for its telemetry.
     pub fn set_vitals(&mut self, vitals: Vitals) {
         self.link.set_vitals(vitals);

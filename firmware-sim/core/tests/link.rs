@@ -95,6 +95,7 @@ fn each_lane_has_datagrams_of_its_own_where_the_carrier_keeps_them_apart() {
         let n_checked = check(&desk, &bins[..100], first);
         assert!(n_checked >= 95 * n_channels, "{n_checked} of {n_channels} channels, MTU {mtu}");
         assert_eq!(desk.heard.impedances.len(), n_channels);
+        assert!(desk.heard.impedances.values().all(|&value| value == 4_711), "as was measured");
         assert!(desk.n_of_lane.iter().all(|&n| n >= 3), "{:?}", desk.n_of_lane);
         assert_eq!(desk.implant.link().bins_dropped(), 0);
     }

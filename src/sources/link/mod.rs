@@ -19,6 +19,6 @@ pub use capture::{Asked, CaptureReader, CaptureWriter, Comment, FORMAT, Way};
 pub use discover::{Found, ask};
 pub use feed::Feed;
 pub use key::{PairingKey, entropy};
-pub use report::LinkReport;
+pub use report::{Impedances, LinkReport};
 pub use source::{CaptureSource, LinkSource};
 pub use transport::{PACKET_MAX, Received, Transport};

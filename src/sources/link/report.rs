@@ -2,6 +2,7 @@
 //!
 //! In: events of a link as they come. Out: a [`LinkReport`]. Guarantees: bounded; what has no room is counted.
 
+use crate::block::CHANNELS_MAX;
 use crate::link::{Device, FormatChange, Gap, Ledger, RawCounts};
 use crate::live::Latency;
 use crate::live::Meter;
@@ -9,6 +10,7 @@ use crate::sources::ble::BleReport;
 use crate::time::{ClockReading, HostTime};
 use crate::wire::{Ack, Record, Status, Telemetry};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Where everything that a device sent has gone, and how well the link did.
 #[derive(Clone, Debug, Serialize)]
@@ -35,10 +37,14 @@ pub struct LinkReport {
     pub clock_uncertainty_us: Option<f64>,
     /// What data mean now, in words.
     pub format: Option<String>,
-    /// The last telemetry: battery in percent, temperature in °C.
+    /// The last telemetry: battery in percent and volt, temperature in °C.
     pub battery_percent: Option<u8>,
     /// See above.
+    pub battery_v: Option<f64>,
+    /// See above.
     pub temperature_c: Option<f64>,
+    /// What was measured of the electrodes, where it was asked for.
+    pub impedances: Option<Impedances>,
     /// Raw samples, crossings and snippets that came as they are, in records.
     pub data_records: u64,
     /// What became of raw samples that are decoded here.
@@ -53,6 +59,38 @@ pub struct LinkReport {
     pub more_happenings: u64,
 }
 
+/// What was measured of a device's electrodes at 1 kHz.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Impedances {
+    /// Electrodes whose values came.
+    pub n_measured: usize,
+    /// Of those, through how many no current passes.
+    pub n_open: usize,
+    /// The lowest of the others, kΩ; 0 where there are none.
+    pub lowest_kohm: f64,
+    /// Their median.
+    pub median_kohm: f64,
+    /// Their highest.
+    pub highest_kohm: f64,
+}
+
+impl Impedances {
+    /// Of values of 1/10 kΩ by electrode; `None` where none came.
+    fn of(values: &BTreeMap<u32, u16>) -> Option<Self> {
+        let mut closed: Vec<u16> =
+            values.values().copied().filter(|&value| value != IMPEDANCE_OPEN).collect();
+        closed.sort_unstable();
+        let kohm = |at: usize| closed.get(at).map_or(0.0, |&value| f64::from(value) / 10.0);
+        (!values.is_empty()).then(|| Impedances {
+            n_measured: values.len(),
+            n_open: values.len() - closed.len(),
+            lowest_kohm: kohm(0),
+            median_kohm: kohm(closed.len() / 2),
+            highest_kohm: kohm(closed.len().saturating_sub(1)),
+        })
+    }
+}
+
 /// Keeps what a report is made of.
 #[derive(Default)]
 pub(super) struct Tracks {
@@ -60,7 +98,9 @@ pub(super) struct Tracks {
     last_at: HostTime,
     format: Option<String>,
     battery_percent: Option<u8>,
+    battery_v: Option<f64>,
     temperature_c: Option<f64>,
+    impedances: BTreeMap<u32, u16>,
     happenings: Vec<(f64, String)>,
     n_more: u64,
     n_values: u64,
@@ -109,6 +149,7 @@ impl Tracks {
 
     pub(super) fn telemetry(&mut self, telemetry: &Telemetry) {
         self.battery_percent = Some(telemetry.battery_percent);
+        self.battery_v = Some(f64::from(telemetry.battery_mv) / 1e3);
         self.temperature_c = Some(f64::from(telemetry.temperature_centi) / 100.0);
     }
 
@@ -121,8 +162,14 @@ impl Tracks {
         }
     }
 
-    pub(super) fn data(&mut self, _record: &Record<'_>) {
+    pub(super) fn data(&mut self, record: &Record<'_>) {
         self.n_data += 1;
+        if let Record::Impedance(impedance) = record {
+            let (values, _) = impedance.values.as_chunks();
+            let of_channels = (impedance.first_electrode..CHANNELS_MAX as u32).zip(values);
+            self.impedances
+                .extend(of_channels.map(|(electrode, &value)| (electrode, u16::from_le_bytes(value))));
+        }
     }
 
     pub(super) fn note(&mut self, now: HostTime, what: String) {
@@ -154,7 +201,9 @@ impl Tracks {
             clock_uncertainty_us: clock.map(|clock| clock.uncertainty_ns * 1e-3),
             format: self.format.clone(),
             battery_percent: self.battery_percent,
+            battery_v: self.battery_v,
             temperature_c: self.temperature_c,
+            impedances: Impedances::of(&self.impedances),
             data_records: self.n_data,
             raw: self.raw,
             bluetooth: None,
@@ -168,4 +217,6 @@ impl Tracks {
 
 /// Bins that are missing in a row before it is told apart from the ledger.
 const GAP_TOLD: u64 = 5;
+/// As the wire says it.
+const IMPEDANCE_OPEN: u16 = u16::MAX;
 const HAPPENINGS_MAX: usize = 200;

@@ -15,6 +15,7 @@ use crate::link::{Device, Settings, Wanted};
 use crate::live::Clock;
 use crate::sources::{ReadOutcome, SampleSource, block_of};
 use crate::time::HostTime;
+use crate::wire::Operation;
 use crate::wire::session::{Access, Key};
 use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
@@ -125,6 +126,20 @@ impl LinkSource {
             n += u64::from(block.header.n_frames);
         }
         n
+    }
+
+    /// Asks the device to measure the impedance of all its electrodes; [`LinkReport::impedances`] has what came.
+    ///
+    /// # Errors
+    /// If too many commands wait for an answer.
+    pub fn ask_impedances(&mut self) -> Result<(), Error> {
+        let n = self.device().map_or(0, |device| device.n_electrodes);
+        for first in (0..n).step_by(usize::from(u16::MAX)) {
+            let n_electrodes = (n - first).min(usize::from(u16::MAX)) as u16;
+            let first_electrode = first as u32;
+            self.feed.host().command(Operation::RequestImpedance { first_electrode, n_electrodes })?;
+        }
+        Ok(())
     }
 
     /// Where everything has gone until now.

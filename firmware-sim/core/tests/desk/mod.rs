@@ -92,6 +92,7 @@ impl Desk {
                 leaked(n_channels, 0),
             ),
             outbox: leaked(256 * SLOT, 0),
+            impedances: leaked(n_channels, 4_711),
         };
         let link = LinkEnd::new(Access::Paired(key.clone()), identity, abilities, link_memory);
         let raw = leaked(RAW_MAX, RawChannel::new(10));
