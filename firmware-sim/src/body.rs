@@ -32,6 +32,7 @@ pub struct Body {
     n_bits: u64,
     impedances: Impedances,
     measured_us: Option<u64>,
+    is_broadcast: bool,
     rng: Xoshiro256PlusPlus,
     /// Frames of the tissue that the implant has taken since it last got power.
     taken: u64,
@@ -62,6 +63,7 @@ impl Body {
             n_bits: 0,
             impedances: Impedances::new(build.n_electrodes, seed),
             measured_us: None,
+            is_broadcast: false,
             clock: DeviceClock::new(script),
             faults,
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
@@ -81,6 +83,12 @@ impl Body {
     /// Another cell than the usual one of 200 J: a full one of so many joules.
     pub fn set_battery(&mut self, joule: u32) {
         self.battery = Battery::new(joule, IDLE_UW, BIT_NJ);
+    }
+
+    /// Greeting and tables come again each second, for receivers that can't ask for them.
+    pub fn set_broadcast(&mut self, is_broadcast: bool) {
+        self.is_broadcast = is_broadcast;
+        self.implant.with(|implant| implant.set_broadcast(is_broadcast));
     }
 
     /// The implant.
@@ -110,13 +118,17 @@ impl Body {
         Ok(())
     }
 
-    /// Gives a packet of the host to the implant.
-    pub fn handle_packet(&mut self, packet: &[u8]) {
+    /// Gives a packet of the host to the implant; whether it was of somebody with the key.
+    pub fn handle_packet(&mut self, packet: &[u8]) -> bool {
         if !self.is_on {
-            return;
+            return false;
         }
         let (now, rng) = (self.now(), &mut self.rng);
-        self.implant.with(|implant| implant.handle_packet(now, packet, || rng.random()));
+        self.implant.with(|implant| {
+            let n_before = implant.link().n_genuine();
+            implant.handle_packet(now, packet, || rng.random());
+            implant.link().n_genuine() != n_before
+        })
     }
 
     /// The implant's next packet.
@@ -186,6 +198,7 @@ impl Body {
             self.sent_before += self.implant.with(|implant| implant.link().n_sent_in_all());
             self.build.boot = self.build.boot.wrapping_add(1);
             self.implant = OwnedImplant::build(self.build.clone())?;
+            self.set_broadcast(self.is_broadcast);
             (self.taken, self.ms, self.measured_us) = (0, 0, None);
             self.pending.clear();
         }

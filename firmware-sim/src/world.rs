@@ -121,10 +121,17 @@ impl World {
         let World { body, radio, feed, heard_at, .. } = self;
         let mut packet = [0; PACKET_MAX];
         let mut down = Vec::new();
-        exchange(body, radio, now, &mut packet, |packet| {
-            *heard_at = at;
-            feed.take(at, packet, |_, packet| down.push(packet.to_vec()));
-        });
+        exchange(
+            body,
+            radio,
+            now,
+            &mut packet,
+            |_| (),
+            |packet| {
+                *heard_at = at;
+                feed.take(at, packet, |_, packet| down.push(packet.to_vec()));
+            },
+        );
         feed.pass_time(at, |_, packet| down.push(packet.to_vec()));
         if now >= self.end_us {
             let sent = body.implant().with(|implant| implant.link().n_sent());

@@ -81,6 +81,11 @@ impl<'a> Implant<'a> {
         &self.link
     }
 
+    /// For receivers that can't ask; see [`LinkEnd::set_broadcast`].
+    pub fn set_broadcast(&mut self, is_broadcast: bool) {
+        self.link.set_broadcast(is_broadcast);
+    }
+
     /// What was measured of an electrode; see [`LinkEnd::set_impedance`].
     pub fn set_impedance(&mut self, electrode: usize, tenths_of_kiloohm: u16) {
         self.link.set_impedance(electrode, tenths_of_kiloohm);

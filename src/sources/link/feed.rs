@@ -4,6 +4,7 @@
 //! the same packets at the same times give the same blocks, so that a capture replays as it was; frames that won't come
 //! are lost frames of the next block; what the device gave up is told in words.
 
+use super::happening::Happening;
 use super::report::{LinkReport, Tracks};
 use super::{PACKET_MAX, fit};
 use crate::block::{BLOCK_FRAMES_MAX, Block, BlockHeader, COUNT_UNKNOWN, Payload, StreamInfo};
@@ -63,7 +64,7 @@ impl Feed {
             first: 0,
             n: 0,
             given: 0,
-            tracks: Tracks::default(),
+            tracks: Tracks::new(),
             refusal: None,
         })
     }
@@ -116,7 +117,7 @@ impl Feed {
 
     /// Something happened to what carries the packets; where it was connected, how long they may be.
     pub fn carrier(&mut self, now: HostTime, news: &News) {
-        self.tracks.note(now, format!("Bluetooth: {}", news.text));
+        self.tracks.note(now, Happening::Said(format!("Bluetooth: {}", news.text)));
         if let Some(packet_max) = news.packet_max {
             self.host.carrier_is_up(now, packet_max);
         }
@@ -191,10 +192,8 @@ impl Feed {
                         *waiting = vec![empty; WAITING];
                         *device = Some(found.clone());
                     } else if is_other {
-                        tracks.note(
-                            now,
-                            format!("another device answers, of {} electrodes", found.n_electrodes),
-                        );
+                        let text = format!("another device answers, of {} electrodes", found.n_electrodes);
+                        tracks.note(now, Happening::Said(text));
                     }
                 }
                 Event::FormatChanged(change) => {
@@ -205,15 +204,15 @@ impl Feed {
                     if change.format.mode != Mode::Quiet
                         && let Some(Err(error)) = resampler.as_ref().map(takes)
                     {
-                        tracks.note(now, error.to_string());
+                        tracks.note(now, Happening::Said(error.to_string()));
                         *refusal = Some(error);
                     }
                 }
                 Event::Telemetry(telemetry) => tracks.telemetry(&telemetry),
                 Event::Acknowledged(ack) => tracks.ack(&ack, now),
-                Event::Silent => tracks.note(now, "silent".to_string()),
-                Event::Audible => tracks.note(now, "heard again".to_string()),
-                Event::Disconnected(why) => tracks.note(now, format!("disconnected: {why}")),
+                Event::Silent => tracks.note(now, Happening::Word("silent")),
+                Event::Audible => tracks.note(now, Happening::Word("heard again")),
+                Event::Disconnected(why) => tracks.note(now, Happening::Ended(why)),
                 Event::Data(record) => {
                     tracks.data(&record);
                     if let (Some(raw), Record::Raw(record)) = (raw.as_mut(), record) {

@@ -2,6 +2,7 @@
 //!
 //! In: events of a link as they come. Out: a [`LinkReport`]. Guarantees: bounded; what has no room is counted.
 
+use super::happening::Happening;
 use crate::block::CHANNELS_MAX;
 use crate::link::{Device, FormatChange, Gap, Ledger, RawCounts};
 use crate::live::Latency;
@@ -92,16 +93,15 @@ impl Impedances {
 }
 
 /// Keeps what a report is made of.
-#[derive(Default)]
 pub(super) struct Tracks {
     latency: Meter,
     last_at: HostTime,
-    format: Option<String>,
+    format: Option<FormatChange>,
     battery_percent: Option<u8>,
     battery_v: Option<f64>,
     temperature_c: Option<f64>,
     impedances: BTreeMap<u32, u16>,
-    happenings: Vec<(f64, String)>,
+    happenings: Vec<(HostTime, Happening)>,
     n_more: u64,
     n_values: u64,
     n_data: u64,
@@ -111,6 +111,26 @@ pub(super) struct Tracks {
 }
 
 impl Tracks {
+    /// Nothing yet; all memory but for impedances is taken here.
+    pub(super) fn new() -> Self {
+        Tracks {
+            latency: Meter::default(),
+            last_at: HostTime::default(),
+            format: None,
+            battery_percent: None,
+            battery_v: None,
+            temperature_c: None,
+            impedances: BTreeMap::new(),
+            happenings: Vec::with_capacity(HAPPENINGS_MAX),
+            n_more: 0,
+            n_values: 0,
+            n_data: 0,
+            n_unread: 0,
+            n_strange_bins: 0,
+            raw: RawCounts::default(),
+        }
+    }
+
     pub(super) fn last_at(&self) -> HostTime {
         self.last_at
     }
@@ -130,21 +150,19 @@ impl Tracks {
     pub(super) fn gap(&mut self, gap: &Gap, now: HostTime) {
         // Single bins lost to the radio are for the ledger; what a person wants to hear of is longer.
         if gap.n_bins >= GAP_TOLD {
-            self.note(now, format!("{} bins are missing: {:?}", gap.n_bins, gap.cause).to_lowercase());
+            self.note(now, Happening::Gap(gap.n_bins, gap.cause));
         }
     }
 
     pub(super) fn connected(&mut self, device: &Device, is_resumed: bool, now: HostTime) {
         let how = if is_resumed { "resumed" } else { "connected" };
-        self.note(
-            now,
-            format!("{how}: {} ({}), {} electrodes", device.name, device.profile, device.n_electrodes),
-        );
+        let Device { name, profile, n_electrodes, .. } = device;
+        self.note(now, Happening::Said(format!("{how}: {name} ({profile}), {n_electrodes} electrodes")));
     }
 
     pub(super) fn format(&mut self, change: &FormatChange, now: HostTime) {
-        self.format = Some(change.to_string());
-        self.note(now, change.to_string());
+        self.format = Some(*change);
+        self.note(now, Happening::Format(*change));
     }
 
     pub(super) fn telemetry(&mut self, telemetry: &Telemetry) {
@@ -155,10 +173,7 @@ impl Tracks {
 
     pub(super) fn ack(&mut self, ack: &Ack, now: HostTime) {
         if ack.status != Status::Done {
-            self.note(
-                now,
-                format!("a command was refused ({:?}); the nearest legal value is {}", ack.status, ack.value),
-            );
+            self.note(now, Happening::Refused(*ack));
         }
     }
 
@@ -172,10 +187,10 @@ impl Tracks {
         }
     }
 
-    pub(super) fn note(&mut self, now: HostTime, what: String) {
+    pub(super) fn note(&mut self, now: HostTime, what: Happening) {
         self.last_at = self.last_at.max(now);
         match self.happenings.len() < HAPPENINGS_MAX {
-            true => self.happenings.push((now.ns as f64 * 1e-9, what)),
+            true => self.happenings.push((now, what)),
             false => self.n_more += 1,
         }
     }
@@ -199,7 +214,7 @@ impl Tracks {
             clock_drift_ppm: clock.map(|clock| clock.rate_ppm),
             clock_drift_uncertainty_ppm: clock.map(|clock| clock.rate_uncertainty_ppm),
             clock_uncertainty_us: clock.map(|clock| clock.uncertainty_ns * 1e-3),
-            format: self.format.clone(),
+            format: self.format.map(|change| change.to_string()),
             battery_percent: self.battery_percent,
             battery_v: self.battery_v,
             temperature_c: self.temperature_c,
@@ -208,7 +223,11 @@ impl Tracks {
             raw: self.raw,
             bluetooth: None,
             unread_frames: self.n_unread,
-            happenings: self.happenings.clone(),
+            happenings: self
+                .happenings
+                .iter()
+                .map(|(at, what)| (at.ns as f64 * 1e-9, what.to_string()))
+                .collect(),
             more_happenings: self.n_more,
             ledger,
         }

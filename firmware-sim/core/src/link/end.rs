@@ -92,6 +92,7 @@ struct State<'a> {
     format_due_us: u64,
     telemetry_due_us: u64,
     is_greeting_due: bool,
+    is_broadcast: bool,
     heard_us: u64,
     rejected: u32,
     is_over: bool,
@@ -157,6 +158,7 @@ impl<'a> LinkEnd<'a> {
             format_due_us: 0,
             telemetry_due_us: 0,
             is_greeting_due: false,
+            is_broadcast: false,
             heard_us: 0,
             rejected: 0,
             is_over: false,
@@ -198,10 +200,24 @@ impl<'a> LinkEnd<'a> {
         self.n_sent_before + last.map_or(0, |tally| u64::from(tally.sent))
     }
 
+    /// Datagrams that were of somebody with the key, greetings among them.
+    #[must_use]
+    pub fn n_genuine(&self) -> u64 {
+        let counters = self.endpoint.counters();
+        u64::from(counters.opened) + u64::from(counters.hellos)
+    }
+
     /// Bins that were given up before they were sent.
     #[must_use]
     pub fn bins_dropped(&self) -> u32 {
         self.state.data.bins_dropped
+    }
+
+    /// Greeting and rate table come again each second beside the format, for receivers that have no way to ask for them.
+    /// Costs about 3 bits a channel and second.
+    pub fn set_broadcast(&mut self, is_broadcast: bool) {
+        self.state.is_broadcast = is_broadcast;
+        self.state.data.tables.set_broadcast(is_broadcast);
     }
 
     /// What was measured of an electrode, 1/10 kΩ, 65,535 open; passed over where there is no memory for it.

@@ -173,6 +173,13 @@ impl Desk {
         self.implant.poll_packet(self.now(), self.mtu, packet).map(|n| (n, Lane::Data))
     }
 
+    /// What is heard from now on is what one hears that came just now and can't ask; the host goes on reporting.
+    pub fn tap(&mut self) {
+        // Its formats stay, so that counts have a place before the next one comes.
+        let formats = std::mem::take(&mut self.heard.formats);
+        self.heard = Heard { whole: self.heard.whole, formats, ..Heard::default() };
+    }
+
     /// All packets of both ways, and a report twice a second.
     pub fn exchange(&mut self) {
         let mut packet = [0; 512];

@@ -56,6 +56,10 @@ impl State<'_> {
             }
         }
         if now.us >= self.format_due_us {
+            if self.is_broadcast {
+                self.is_greeting_due = true;
+                self.data.tables.repeat();
+            }
             self.data.format.n_left_out = self.n_left_out(self.data.format.level_min);
             if records.push(&Record::Format(self.data.format)).is_ok() {
                 self.format_due_us = now.us + KEY_US;
