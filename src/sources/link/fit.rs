@@ -208,3 +208,108 @@ const BIN_WIDTH_MS: f64 = 20.0;
 pub const RAW_MAX: usize = 16;
 const MODES: [Mode; 5] =
     [Mode::Counts, Mode::SpikeBandPower, Mode::BandPower, Mode::Crossings, Mode::Snippets];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::model::{OutputAbout, Provenance, StreamAbout};
+
+    fn device() -> Device {
+        Device {
+            boot: 1,
+            firmware: (1, 0),
+            n_electrodes: 8,
+            sample_rate_millihertz: 20_000_000,
+            bits: 12,
+            nv_per_count: Some(500),
+            modes: 0b1_0111,
+            mtu_max: 512,
+            n_raw_max: 4,
+            synthetic: true,
+            name: "test".to_string(),
+            profile: "test".to_string(),
+        }
+    }
+
+    /// The words of a model of this stream with these settings.
+    fn about(info: &StreamInfo, settings: &str) -> ModelAbout {
+        ModelAbout {
+            format: crate::model::FORMAT,
+            synthetic: true,
+            output: OutputAbout::Classes { names: Vec::new(), window_frames: [0, 1] },
+            provenance: Provenance {
+                efference: String::new(),
+                data: String::new(),
+                data_sha256: None,
+                bins: [0, 1],
+                command: String::new(),
+            },
+            choices: crate::train::Choices::default(),
+            stream: StreamAbout::of(info),
+            config: Config::parse(settings, "test").expect("legal"),
+            held_out: crate::score::Score::default(),
+        }
+    }
+
+    fn of(mode: Mode, raw: &[u32]) -> StreamInfo {
+        let wanted = Wanted { mode, raw_electrodes: raw.to_vec(), ..Wanted::default() };
+        stream_of(&device(), &wanted).expect("legal")
+    }
+
+    #[test]
+    fn each_model_is_fed_with_what_it_was_trained_on_and_nothing_else() {
+        let counts = about(&of(Mode::Counts, &[]), "[bins]\nwidth_ms = 20");
+        let power = "[bins]\nwidth_ms = 40\nfeatures = \"power\"";
+        let field = format!("[front_end]\nlow_cut_hz = 70\nhigh_cut_hz = 150\n{power}");
+        let referenced = format!("[front_end]\ncar_group = 8\n{power}");
+        let broadband = broadband(&device(), None).expect("legal");
+        let raw = of(Mode::Quiet, &[5, 2]);
+        for (model, asked, electrodes, expected) in [
+            (&counts, None, &[][..], Ok((Mode::Counts, 20.0))),
+            (&counts, Some(Mode::Crossings), &[], Ok((Mode::Crossings, 20.0))),
+            (&counts, Some(Mode::SpikeBandPower), &[], Err("Legal: counts, crossings, snippets")),
+            (&counts, None, &[1], Err("counts beside raw samples")),
+            (&about(&broadband, power), None, &[], Ok((Mode::SpikeBandPower, 40.0))),
+            (&about(&broadband, &field), None, &[], Ok((Mode::BandPower, 40.0))),
+            (&about(&broadband, &field), Some(Mode::SpikeBandPower), &[], Err("Legal: band-power")),
+            (&about(&broadband, &referenced), None, &[], Err("raw samples of its electrodes")),
+            (&about(&of(Mode::BandPower, &[]), power), None, &[], Ok((Mode::BandPower, 20.0))),
+            (&about(&raw, "[bins]\nwidth_ms = 20"), None, &[5, 2], Ok((Mode::Quiet, 20.0))),
+            (&about(&raw, "[bins]\nwidth_ms = 20"), None, &[5], Err("the 2 electrodes")),
+            (&about(&raw, "[bins]\nwidth_ms = 20"), Some(Mode::Counts), &[], Err("--raw 0,1")),
+        ] {
+            match (plan(Some(model), asked, electrodes), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+                (Err(error), Err(expected)) => {
+                    let text = error.to_string();
+                    assert!(text.contains(expected) && text.contains("Try: "), "{text}");
+                }
+                (found, expected) => panic!("{asked:?}, {electrodes:?}: {found:?} and not {expected:?}"),
+            }
+        }
+        assert_eq!(plan(None, None, &[]).expect("counts"), (Mode::Counts, 20.0));
+        assert!(plan(None, None, &[3]).expect_err("no thresholds").to_string().contains("--model"));
+    }
+
+    #[test]
+    fn what_a_device_doesnt_send_is_refused_with_what_it_does() {
+        let wanted = |mode, raw: &[u32]| Wanted { mode, raw_electrodes: raw.to_vec(), ..Wanted::default() };
+        let refused = |wanted| check(&device(), &wanted, None, "test").expect_err("refused").to_string();
+        assert!(check(&device(), &wanted(Mode::Crossings, &[]), None, "test").is_ok());
+        let text = refused(wanted(Mode::Snippets, &[]));
+        assert!(text.contains("Legal: counts, power, crossings"), "{text}");
+        for raw in [&[8][..], &[0, 1, 2, 3, 4]] {
+            let text = refused(wanted(Mode::Quiet, raw));
+            assert!(text.contains("at most 4 electrodes below 8"), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_mode_has_a_word_of_its_own() {
+        for mode in MODES.into_iter().chain([Mode::Quiet]) {
+            assert_eq!(mode_named(name_of(mode)), Some(mode));
+        }
+        assert_eq!(mode_named("spikes"), None);
+    }
+}

@@ -57,6 +57,8 @@ pub struct Heard {
     pub raw: Vec<(u32, u64, Vec<u8>)>,
     pub impedances: BTreeMap<u32, u16>,
     pub n_datagrams: u32,
+    /// See [`Desk::tap`]: tables may be missing.
+    is_tapped: bool,
     tables: BTreeMap<u8, Vec<Option<u8>>>,
     whole: u8,
 }
@@ -177,7 +179,7 @@ impl Desk {
     pub fn tap(&mut self) {
         // Its formats stay, so that counts have a place before the next one comes.
         let formats = std::mem::take(&mut self.heard.formats);
-        self.heard = Heard { whole: self.heard.whole, formats, ..Heard::default() };
+        self.heard = Heard { whole: self.heard.whole, formats, is_tapped: true, ..Heard::default() };
     }
 
     /// All packets of both ways, and a report twice a second.
@@ -279,6 +281,11 @@ impl Heard {
         let format = self.format(record.epoch).expect("formats come before their counts");
         let (level_min, shift) =
             (format.level_min, shift_of_width(format.bin_samples, format.asked_bin_samples));
+        let has_table = |table: &Vec<Option<u8>>| table[range.clone()].iter().all(|level| level.is_some());
+        if self.is_tapped && record.table != 0 && !self.tables.get(&record.table).is_some_and(has_table) {
+            self.undecoded += 1;
+            return;
+        }
         let levels: Option<Vec<u8>> = match record.table {
             0 => None,
             version => {
