@@ -273,7 +273,7 @@ mod tests {
             (&about(&broadband, power), None, &[], Ok((Mode::SpikeBandPower, 40.0))),
             (&about(&broadband, &field), None, &[], Ok((Mode::BandPower, 40.0))),
             (&about(&broadband, &field), Some(Mode::SpikeBandPower), &[], Err("Legal: band-power")),
-            (&about(&broadband, &referenced), None, &[], Err("raw samples of its electrodes")),
+            (&about(&broadband, &referenced), None, &[], Err("the 8 electrodes")),
             (&about(&of(Mode::BandPower, &[]), power), None, &[], Ok((Mode::BandPower, 20.0))),
             (&about(&raw, "[bins]\nwidth_ms = 20"), None, &[5, 2], Ok((Mode::Quiet, 20.0))),
             (&about(&raw, "[bins]\nwidth_ms = 20"), None, &[5], Err("the 2 electrodes")),
