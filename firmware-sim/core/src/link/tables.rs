@@ -32,6 +32,10 @@ pub struct Tables<'a> {
     asked_width: u32,
     n_bins: u32,
     next_at: u32,
+    /// Pieces are of use to who has no other table.
+    is_broadcast: bool,
+    /// First channel of the next piece of the table in use, which is told again.
+    repeated: Option<usize>,
 }
 
 impl<'a> Tables<'a> {
@@ -53,6 +57,20 @@ impl<'a> Tables<'a> {
             asked_width: 1,
             n_bins: 0,
             next_at: next_table_at(0),
+            is_broadcast: false,
+            repeated: None,
+        }
+    }
+
+    /// From now on pieces are coded for receivers that can't say which table they have.
+    pub fn set_broadcast(&mut self, is_broadcast: bool) {
+        self.is_broadcast = is_broadcast;
+    }
+
+    /// Tells the table in use once more, where that is wanted and nothing newer is on its way.
+    pub fn repeat(&mut self) {
+        if self.is_broadcast && self.used().is_some() {
+            self.repeated = Some(0);
         }
     }
 
@@ -145,7 +163,7 @@ impl<'a> Tables<'a> {
     /// A piece of a table waits to be sent.
     #[must_use]
     pub fn has_piece(&self) -> bool {
-        self.next_version != 0 && !self.was_sent
+        self.has_next_piece() || self.repeated.is_some()
     }
 
     /// Writes the next piece, as many channels as fit; whether one was written.
@@ -153,31 +171,25 @@ impl<'a> Tables<'a> {
         if !self.has_piece() || writer.room() < PIECE_MIN {
             return false;
         }
-        // Levels take some three bits each, and changes less than one; what doesn't fit is halved until it does.
-        let is_alone = self.used().is_none() || self.is_apart;
-        let n_fitting = (writer.room() - HEAD) * if is_alone { 5 } else { 14 } / 2;
-        let mut n = (self.next.len() - self.cursor).min(n_fitting).min(usize::from(u16::MAX));
-        while n > 0 {
-            let levels = &self.next[self.cursor..self.cursor + n];
-            let used = self.used().filter(|_| !self.is_apart);
-            let base = used.map(|used| (self.version, &used[self.cursor..self.cursor + n]));
-            let head = Record::Table(Table {
-                version: self.next_version,
-                first_channel: self.cursor as u32,
-                n_channels: n as u16,
-                n_total: self.next.len() as u32,
-                coded: &[],
-            });
-            if writer.push_with(&head, |out| encode_table(levels, base, out)).is_ok() {
-                self.cursor += n;
-                if self.cursor == self.next.len() {
-                    (self.cursor, self.was_sent) = (0, true);
-                }
-                return true;
-            }
-            n /= 2;
+        if !self.has_next_piece() {
+            let from = self.repeated.unwrap_or(0);
+            let n = write(writer, self.version, self.used, from, None);
+            let is_over = from + n == self.used.len();
+            self.repeated = if is_over { None } else { Some(from + n) };
+            return n > 0;
         }
-        false
+        let used = self.used().filter(|_| !self.is_apart && !self.is_broadcast);
+        let base = used.map(|used| (self.version, used));
+        let n = write(writer, self.next_version, self.next, self.cursor, base);
+        self.cursor += n;
+        if self.cursor == self.next.len() {
+            (self.cursor, self.was_sent) = (0, true);
+        }
+        n > 0
+    }
+
+    fn has_next_piece(&self) -> bool {
+        self.next_version != 0 && !self.was_sent
     }
 
     fn begin_next(&mut self) {
@@ -194,6 +206,34 @@ impl<'a> Tables<'a> {
     fn send_again(&mut self) {
         (self.cursor, self.was_sent, self.n_reports) = (0, false, 0);
     }
+}
+
+/// Writes levels from channel `from` on, as many as fit, against those of another version where there is one; how many.
+fn write(
+    writer: &mut RecordWriter<'_>,
+    version: u8,
+    all: &[u8],
+    from: usize,
+    base: Option<(u8, &[u8])>,
+) -> usize {
+    // Levels take some three bits each, and changes less than one; what doesn't fit is halved until it does.
+    let n_fitting = (writer.room() - HEAD) * if base.is_none() { 5 } else { 14 } / 2;
+    let mut n = (all.len() - from).min(n_fitting).min(usize::from(u16::MAX));
+    while n > 0 {
+        let base = base.map(|(version, base)| (version, &base[from..from + n]));
+        let head = Record::Table(Table {
+            version,
+            first_channel: from as u32,
+            n_channels: n as u16,
+            n_total: all.len() as u32,
+            coded: &[],
+        });
+        if writer.push_with(&head, |out| encode_table(&all[from..from + n], base, out)).is_ok() {
+            return n;
+        }
+        n /= 2;
+    }
+    0
 }
 
 /// A channel's rate in bins as they were asked for.
