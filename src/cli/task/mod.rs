@@ -180,7 +180,7 @@ fn settings(args: &TaskArgs) -> Result<LoopSettings, Error> {
     };
     let config = match &args.config {
         None => usual(simulator.kind),
-        Some(_) => SettingsArgs::of_file(args.config.clone()).config(None)?,
+        Some(_) => SettingsArgs::of_file(args.config.clone()).config(None, None)?,
     };
     Ok(LoopSettings {
         simulator,
