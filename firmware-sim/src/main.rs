@@ -102,9 +102,9 @@ struct BleArgs {
     /// Send each packet again so many packets later, as an attacker would
     #[arg(long, value_name = "PACKETS", hide = true)]
     replay: Option<usize>,
-    /// Send old packets wherever there is room, to see what the radio carries
-    #[arg(long, hide = true)]
-    flood: bool,
+    /// Send old packets wherever there is room, so many a second at most, to see what the radio carries
+    #[arg(long, value_name = "PACKETS/S", hide = true)]
+    flood: Option<f64>,
 }
 
 /// Read a fault script, say what is wrong with it, or print it as it was understood.
@@ -248,7 +248,7 @@ fn over_bluetooth(args: &ServeArgs, body: Body, what: &str, seconds: f64) -> Res
         att_mtu: ble.att_mtu,
         interval_ms,
         replay_after: ble.replay,
-        floods: ble.flood,
+        flood_hz: ble.flood,
     };
     eprintln!("{what}, over Bluetooth LE as `{}`; Ctrl-C ends it", args.name);
     let served = serve(body, &settings, seconds, &STOP)?;
