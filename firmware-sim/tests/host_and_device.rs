@@ -145,8 +145,8 @@ fn with_loss_values_are_true_and_sums_meet() {
 
 #[test]
 fn with_a_small_budget_what_is_given_up_is_told() {
-    run(30, 20_000, 0);
-    run(30, 20_000, 50);
+    run(30, 14_000, 0);
+    run(30, 14_000, 50);
 }
 
 const N: usize = 300;

@@ -1,9 +1,10 @@
 """Group `link`: codecs beside their bounds, what a link takes, what losses and faults do.
 
-Three programs print lines `name value`: benches/codec.rs and benches/raw.rs, and firmware-sim/examples/figures.rs, which
-runs whole links in simulated time. The raw codecs need the recordings of an N1.
+benches/codec.rs and firmware-sim/examples/figures.rs, which runs whole links in simulated time, print lines `name value`;
+benches/raw.rs, which needs the recordings of an N1, prints JSON.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -47,7 +48,14 @@ def figures(lab):
 
 def raw(lab):
     command = "cargo bench --bench raw"
-    found = lines(command, {"EFFERENCE_DATA": str(lab.data)}) if lab.data else {}
+    found = {}
+    if lab.data:
+        say(f"  {command}")
+        done = subprocess.run(
+            command.split(), cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=sys.stderr, text=True,
+            env={**os.environ, "EFFERENCE_DATA": str(lab.data)},
+        )
+        found = {name: (value, command) for name, value in json.loads(done.stdout.splitlines()[-1]).items()}
     measured = []
     for name, unit, target in [
         ("codec.n1.live.ratio", "times smaller", 3.35),
@@ -67,12 +75,11 @@ def figure(name, unit, better, data, found, target=None):
     return Figure(name, unit, better, data, True, command, value=value, target=target)
 
 
-def lines(command, more=None):
+def lines(command):
     """What a program prints as `name value`, each with the command."""
     say(f"  {command}")
     done = subprocess.run(
         command.split(), cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=sys.stderr, text=True,
-        env={**os.environ, **(more or {})},
     )
     found = {}
     for line in done.stdout.splitlines():

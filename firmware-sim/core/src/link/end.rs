@@ -397,6 +397,9 @@ impl<'a> State<'a> {
     }
 
     fn take(&mut self, now: Now, records: &[u8], on: &mut impl FnMut(Task<'_>)) {
+        if now.us.saturating_sub(self.heard_us) > SILENT_US {
+            self.data.rate.begin_anew(now.us);
+        }
         self.heard_us = now.us;
         for record in Records::new(records) {
             match record {
@@ -598,6 +601,8 @@ const KEY_US: u64 = 900_000;
 const TELEMETRY_US: u64 = 1_000_000;
 /// A host that isn't heard for so long has gone.
 const GONE_US: u64 = 10_000_000;
+/// A host reports twice a second: longer than this it is silent only where nothing passes.
+const SILENT_US: u64 = 1_500_000;
 /// Acknowledgements that wait.
 const ACKS: usize = 16;
 const IMPEDANCES: usize = 64;

@@ -21,7 +21,6 @@ pub(crate) struct Reader {
     block: Block,
     /// Number and values of each frame.
     frames: Vec<(u64, Vec<u16>)>,
-    pub(crate) n_received: u64,
     _folder: TempDir,
 }
 
@@ -43,7 +42,7 @@ impl Reader {
         let source = LinkSource::connect(&address, wanted, None, &STOP, PATIENCE).expect("somebody answers");
         let block = source.new_block();
         let clock = source.clock().expect("a device has a clock");
-        Reader { source, clock, block, frames: Vec::new(), n_received: 0, _folder: folder }
+        Reader { source, clock, block, frames: Vec::new(), _folder: folder }
     }
 
     /// Reads until `is_so`.
@@ -60,6 +59,15 @@ impl Reader {
                     self.frames.push((first + at as u64, values.to_vec()));
                 }
             }
+        }
+    }
+
+    /// Takes nothing until `is_so`.
+    pub(crate) fn leave_until(&mut self, what: &str, is_so: impl Fn(&LinkReport) -> bool) {
+        let end = self.clock.now().after(PATIENCE.as_nanos() as u64);
+        while !is_so(&self.report()) {
+            assert!(self.clock.now() < end, "{what}: in vain; {:#?}", self.report());
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -157,12 +165,6 @@ impl Bluetooth {
     /// Where the link stood last.
     pub(crate) fn standing(&self) -> &str {
         self.standings.last().map_or("", String::as_str)
-    }
-
-    /// More has come over Bluetooth since the last look, whether it was read or not.
-    pub(crate) fn changes(reader: &mut Reader) -> bool {
-        let n_received = reader.report().bluetooth.map_or(0, |bluetooth| bluetooth.received);
-        std::mem::replace(&mut reader.n_received, n_received) != n_received
     }
 }
 
