@@ -66,6 +66,12 @@ struct ServeArgs {
     /// From the last bit sent to the packet at the other end, ms
     #[arg(long, default_value_t = 2.0)]
     latency_ms: f64,
+    /// Say what a receiver needs again each second, for those that can't ask for it
+    #[arg(long)]
+    broadcast: bool,
+    /// Joules of its full cell (made up; 200 last a day)
+    #[arg(long, value_name = "JOULE", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    battery: Option<u32>,
     /// Its name
     #[arg(long, default_value = "pretend")]
     name: String,
@@ -185,6 +191,10 @@ fn run(args: &ServeArgs) -> Result<(), Error> {
     let (name, n) = (build.profile.name.clone(), build.n_electrodes);
     let tissue = Tissue::open(&args.device, args.spikes, seconds + 1.0)?;
     let mut body = Body::new(build, tissue, &script, number(8))?;
+    body.set_broadcast(args.broadcast);
+    if let Some(joule) = args.battery {
+        body.set_battery(joule);
+    }
     let Some(address) = address else {
         return over_bluetooth(
             args,

@@ -7,12 +7,14 @@ use efference::block::{Block, Crossing, Payload, StreamKind};
 use efference::recording::{self, Recording, Truth};
 use efference::sources::{ReadOutcome, SampleSource};
 use efference::{Error, SampleRate};
+use std::collections::HashSet;
 
 /// Simulated tissue round an implant.
 pub struct Tissue {
     source: Box<dyn SampleSource>,
     block: Block,
     truth: Truth,
+    dead: Vec<bool>,
 }
 
 /// What was heard within a block.
@@ -39,8 +41,17 @@ impl Tissue {
         let kind = if spikes { "crossings,width_ms=1" } else { "broadband" };
         let Recording { source, truth, .. } =
             recording::open(&format!("sim:{address},kind={kind},seconds={seconds}"), None)?;
+        // Of spikes, who is silent may just have no neuron.
+        let dead = recording::open(&format!("sim:{address},kind=broadband,seconds=1"), None)?;
+        let silent: HashSet<&String> = dead.about.silent_channels.iter().collect();
+        let dead = source.info().channels.iter().map(|name| silent.contains(name)).collect();
         let block = source.new_block();
-        Ok(Tissue { source, block, truth })
+        Ok(Tissue { source, block, truth, dead })
+    }
+
+    /// Whether each electrode hears nothing from the beginning on.
+    pub fn dead_electrodes(&self) -> &[bool] {
+        &self.dead
     }
 
     /// Electrodes.

@@ -1,16 +1,29 @@
 """Figures, a module per group. Each has `figures(lab)`, which measures and returns a list of `Figure`.
 
-A new group is a new module, and a line in GROUPS.
+A new group is a new module, and a line in GROUPS and TITLES.
 """
 
-from . import bluetooth, demo, detectors, frontend, link, replay, sparse
+from . import bluetooth, demo, detectors, frontend, link, live, replay, sparse
 
 GROUPS = {
     "replay": replay.figures,
     "demo": demo.figures,
     "detectors": detectors.figures,
     "frontend": frontend.figures,
+    "live": live.figures,
     "sparse": sparse.figures,
     "link": link.figures,
     "bluetooth": bluetooth.figures,
+}
+
+# In the order in which the README shows them.
+TITLES = {
+    "replay": "Recordings, decoded and searched for spikes",
+    "demo": "The demo",
+    "detectors": "Detectors side by side",
+    "frontend": "The front end",
+    "live": "Live",
+    "sparse": "Streams of crossings",
+    "link": "The link",
+    "bluetooth": "Bluetooth",
 }
