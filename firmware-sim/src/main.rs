@@ -57,6 +57,10 @@ struct ServeArgs {
     /// Hand the firmware the simulated spikes themselves: for more electrodes than a desk can filter in real time
     #[arg(long)]
     spikes: bool,
+    /// Simulate so many seconds of spikes beforehand and repeat them: for more electrodes than this computer can simulate
+    /// as fast as they fire
+    #[arg(long, value_name = "SECONDS", requires = "spikes")]
+    rehearse: Option<f64>,
     /// Bits a second that the radio carries [default: the profile's link budget]
     #[arg(long, value_name = "BPS")]
     budget: Option<u64>,
@@ -189,7 +193,10 @@ fn run(args: &ServeArgs) -> Result<(), Error> {
         access,
     };
     let (name, n) = (build.profile.name.clone(), build.n_electrodes);
-    let tissue = Tissue::open(&args.device, args.spikes, seconds + 1.0)?;
+    let mut tissue = Tissue::open(&args.device, args.spikes, seconds + 1.0)?;
+    if let Some(rehearsed) = args.rehearse {
+        tissue.rehearse(rehearsed, seconds + 1.0)?;
+    }
     let mut body = Body::new(build, tissue, &script, number(8))?;
     body.set_broadcast(args.broadcast);
     if let Some(joule) = args.battery {
