@@ -7,13 +7,11 @@ pub(super) enum Socket {}
 
 impl Socket {
     /// Never.
-    #[expect(clippy::unused_async, reason = "as BlueZ's")]
     pub(super) async fn open(_device: &str, _characteristic: Uuid) -> Option<Self> {
         None
     }
 
     /// Never called.
-    #[expect(clippy::unused_async, reason = "as BlueZ's")]
     pub(super) async fn take(&mut self, _on: impl FnMut(&[u8])) -> bool {
         match *self {}
     }
