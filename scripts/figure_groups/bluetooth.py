@@ -86,8 +86,10 @@ def measured(guests, folder):
     def kbps(name):
         return guests.number(r"([\d.]+) KB/s in all", outcomes[name].accounts["Implant"])
 
-    # The first bin that is missing is the blackout's first; those after its end wait for the connection.
-    missing = report["blackout"]["link"]["ledger"]["bins"]["lost"]
+    # It says that it is silent 100 ms after the last packet, and what is missing with the first bin that comes after.
+    happened = {words: seconds for seconds, words in report["blackout"]["link"]["happenings"]}
+    again = next(seconds for words, seconds in happened.items() if words.endswith("bins are missing: stall"))
+    dark = again - (happened["silent"] - 0.1)
     packets = {name: report[name]["link"]["ledger"]["packets"]["received"] for name in ("busy", "long")}
     return {
         "ble.kbps": kbps("full"),
@@ -97,7 +99,7 @@ def measured(guests, folder):
         "ble.n1.p50_ms": ms("n1", "p50_us"),
         "ble.n1.p99_ms": ms("n1", "p99_us"),
         "ble.n1.host_p99_us": report["n1"]["intent_latency"]["p99_us"],
-        "ble.blackout.recovery_s": missing * 0.02 - 8,
+        "ble.blackout.recovery_s": dark - 8,
         "ble.cpu_share": outcomes["busy"].facts["cpu_share"],
         "ble.system_share": outcomes["busy"].facts["system_share"],
         "ble.signals.cpu_share": outcomes["signals"].facts["cpu_share"],
