@@ -57,6 +57,10 @@ struct ServeArgs {
     /// Hand the firmware the simulated spikes themselves: for more electrodes than a desk can filter in real time
     #[arg(long)]
     spikes: bool,
+    /// Simulate so many seconds of spikes beforehand and repeat them: for more electrodes than this computer can simulate
+    /// as fast as they fire
+    #[arg(long, value_name = "SECONDS", requires = "spikes")]
+    rehearse: Option<f64>,
     /// Bits a second that the radio carries [default: the profile's link budget]
     #[arg(long, value_name = "BPS")]
     budget: Option<u64>,
@@ -108,9 +112,9 @@ struct BleArgs {
     /// Send each packet again so many packets later, as an attacker would
     #[arg(long, value_name = "PACKETS", hide = true)]
     replay: Option<usize>,
-    /// Send old packets wherever there is room, to see what the radio carries
-    #[arg(long, hide = true)]
-    flood: bool,
+    /// Send old packets wherever there is room, so many a second at most, to see what the radio carries
+    #[arg(long, value_name = "PACKETS/S", hide = true)]
+    flood: Option<f64>,
 }
 
 /// Read a fault script, say what is wrong with it, or print it as it was understood.
@@ -189,7 +193,10 @@ fn run(args: &ServeArgs) -> Result<(), Error> {
         access,
     };
     let (name, n) = (build.profile.name.clone(), build.n_electrodes);
-    let tissue = Tissue::open(&args.device, args.spikes, seconds + 1.0)?;
+    let mut tissue = Tissue::open(&args.device, args.spikes, seconds + 1.0)?;
+    if let Some(rehearsed) = args.rehearse {
+        tissue.rehearse(rehearsed, seconds + 1.0)?;
+    }
     let mut body = Body::new(build, tissue, &script, number(8))?;
     body.set_broadcast(args.broadcast);
     if let Some(joule) = args.battery {
@@ -258,7 +265,7 @@ fn over_bluetooth(args: &ServeArgs, body: Body, what: &str, seconds: f64) -> Res
         att_mtu: ble.att_mtu,
         interval_ms,
         replay_after: ble.replay,
-        floods: ble.flood,
+        flood_hz: ble.flood,
     };
     eprintln!("{what}, over Bluetooth LE as `{}`; Ctrl-C ends it", args.name);
     let served = serve(body, &settings, seconds, &STOP)?;
