@@ -1,3 +1,5 @@
+//! Users against cursors whose answer is known.
+
 use super::super::Shape;
 use super::*;
 
