@@ -72,6 +72,10 @@ pub struct User {
     n_on: usize,
     /// Steps until it can have seen what its last press did.
     n_waits: usize,
+    /// Steps that it waits longer than a press takes, for one that is doubtful.
+    patience: usize,
+    /// What it pressed on, until it sees another target or has waited long enough.
+    means_click_on: Option<Target>,
     noise: Point,
     rng: Xoshiro256PlusPlus,
 }
@@ -102,6 +106,8 @@ impl User {
             is_pressing: false,
             n_on: 0,
             n_waits: 0,
+            patience: 0,
+            means_click_on: None,
             noise: [0.0; 2],
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
         }
@@ -117,6 +123,17 @@ impl User {
         (self.seen_expected, self.expected_squared) = (PRIOR, PRIOR);
         self.forecasts.iter_mut().for_each(|forecast| *forecast = None);
         (self.error_squared, self.way_squared) = (DOUBT * DOUBT * WAY_PRIOR, WAY_PRIOR);
+    }
+
+    /// Gets used to a button that goes down `delay_ms` after it means to press it, as a rule ([`UserSettings::click_delay_ms`]
+    /// of a switch), means it for up to `patience_ms` longer, and lets go for as long before it tries again.
+    pub fn get_used_to_clicks(&mut self, delay_ms: f64, patience_ms: f64) {
+        let steps = |ms: f64| (ms * 1e-3 / self.step_seconds).round() as usize;
+        let presses_after = steps(delay_ms);
+        self.patience = steps(patience_ms);
+        self.presses = std::iter::repeat_n(false, presses_after).collect();
+        self.forecasts = std::iter::repeat_n(None, self.unseen.len() + presses_after + 1).collect();
+        (self.is_pressing, self.n_on, self.n_waits, self.means_click_on) = (false, 0, 0, None);
     }
 
     /// Looks at the screen, where the cursor is at `cursor`, and `target` is shown if any; what it intends until the next
@@ -138,6 +155,11 @@ impl User {
     /// on the target at this time. It presses again only when it can have seen what came of it.
     pub fn presses(&self) -> bool {
         self.is_pressing
+    }
+
+    /// Whether it means to hold the button down now: from its decision on until it sees another target, or could have seen it.
+    pub fn means_click(&self) -> bool {
+        self.means_click_on.is_some()
     }
 
     /// Goes along with a cursor that moves by itself at `velocity`, as one does who was told where it goes; what it intends
@@ -226,9 +248,12 @@ impl User {
         });
         self.n_on = if is_on { self.n_on + 1 } else { 0 };
         self.n_waits = self.n_waits.saturating_sub(1);
+        self.means_click_on =
+            self.means_click_on.filter(|on| self.n_waits > self.patience && target == Some(*on));
         let decides = is_on && self.n_waits == 0 && self.n_on > steps(self.settings.click_still_ms);
         if decides {
-            self.n_waits = steps(self.settings.click_delay_ms + self.settings.visual_delay_ms) + 1;
+            self.n_waits = self.presses.len() + self.unseen.len() + 1 + 2 * self.patience;
+            self.means_click_on = target;
         }
         self.presses.push_back(decides);
         self.is_pressing = self.presses.pop_front().unwrap_or_default();

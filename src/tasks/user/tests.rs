@@ -109,3 +109,31 @@ fn it_tires_and_its_noise_grows_with_what_it_wants() {
     assert!((spread(100.0) / fast - 1.0).abs() < 0.1, "{}", spread(100.0));
     assert!((spread(0.0) / typical.noise_floor - 1.0).abs() < 0.1, "{}", spread(0.0));
 }
+
+#[test]
+fn it_means_a_click_until_it_sees_what_came_of_it() {
+    let mut user = User::new(UserSettings { click_still_ms: 0.0, ..quiet() }, 0.02, 1);
+    user.get_used_to_clicks(160.0, 100.0);
+    let sees = (quiet().visual_delay_ms / 20.0).round() as usize;
+    // The cursor is on the target, and nothing moves.
+    let means: Vec<bool> = (0..100)
+        .map(|_| {
+            user.look([0.1, 0.0], target(0.1));
+            user.means_click()
+        })
+        .collect();
+    let first = means.iter().position(|means| *means).expect("it is on the target");
+    assert!(first >= sees, "not before it sees the target: {first}");
+    // 160 ms until it lands, 200 until it is seen, 100 of patience: then it lets go, and tries again.
+    let holds = means[first..].iter().take_while(|means| **means).count();
+    assert!((22..=24).contains(&holds), "{holds} steps");
+    // It lets go when it sees another target.
+    while !user.means_click() {
+        user.look([0.1, 0.0], target(0.1));
+    }
+    let holds = (0..50).take_while(|_| {
+        user.look([0.1, 0.0], target(-0.1));
+        user.means_click()
+    });
+    assert_eq!(holds.count(), sees);
+}
