@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::sources::simulator::{Path, Task as Script, WORKSPACE_M};
 use crate::tasks::user::{Answer, User};
 use crate::tasks::{Point, Task};
-use crate::train::{self, Dataset};
+use crate::train::{self, Basis, Choices, Dataset, Statistics};
 use serde::Serialize;
 
 /// A decoder that may drive.
@@ -32,6 +32,8 @@ pub struct Calibrated {
     pub seconds: f64,
     /// Electrodes that were alive at its end.
     pub n_alive: usize,
+    /// What the decoder was fitted from, with its ridge strength, where it is kept.
+    pub statistics: Option<(Statistics, f64)>,
 }
 
 /// A fit on the way.
@@ -57,6 +59,7 @@ pub(super) fn calibrate(
     config: &Config,
     plan: &Plan,
     seed: u64,
+    keeps_statistics: bool,
     tell: &mut impl FnMut(Doing, f64),
 ) -> Result<Calibrated, Error> {
     let seconds = plan.seconds();
@@ -106,7 +109,16 @@ pub(super) fn calibrate(
     let decoder = flow.in_use().expect("a flow that nobody cancels ends with a model").clone();
     let n_alive = rig.n_alive();
     let answer = answers;
-    Ok(Calibrated { config, decoder, answer, fits, seconds: n_steps as f64 * step_seconds, n_alive })
+    let statistics = match config.decoder.ridge[..] {
+        [strength] if keeps_statistics => {
+            let data = collected.dataset(config.bins.features, step_seconds, 0);
+            let choices = Choices { wiener_ridge: Some(strength), ..Choices::default() };
+            Basis::of(&data, &config.decoder, &decoder, &choices)?.wiener
+        }
+        _ => None,
+    };
+    let seconds = n_steps as f64 * step_seconds;
+    Ok(Calibrated { config, decoder, answer, fits, seconds, n_alive, statistics })
 }
 
 /// What the user is shown.

@@ -58,6 +58,16 @@ impl Rig {
         Ok(())
     }
 
+    /// From now on this decodes where the one before stands; behind the bin that came last.
+    pub(super) fn take_over(&mut self, bin: u64, decoder: Decoder) -> bool {
+        self.pipeline.take_over_behind(bin, decoder)
+    }
+
+    /// Features of a bin are those of so many channels.
+    pub(super) fn n_channels(&self) -> usize {
+        self.simulator.info().n_channels() as usize
+    }
+
     /// Length of a bin.
     pub(super) fn step_seconds(&self) -> f64 {
         self.pipeline.schedule().width_ms() * 1e-3

@@ -1,6 +1,7 @@
 //! `efference task`: a simulated user calibrates a decoder and does a task with it, in simulated time. Out: scores, and a
 //! picture. All of it is synthetic and says so.
 
+mod days;
 mod report;
 
 use crate::cli::plot::{self, CursorPicture};
@@ -28,6 +29,8 @@ Examples:
   efference task center-out sim:blackrock-utah --json
   efference task pursuit --user my-user.toml --seeds 5
   efference task webgrid --user expert --click switch --ideal
+  efference task webgrid --user expert --click switch --days 10 --recalibrate
+  efference task webgrid --seconds 180 --lose 0.85@60 --recalibrate
 
 Everything here is SYNTHETIC: no brain made these signals and nobody moved this cursor. The user follows a cursor, then
 moves it with less and less help, three minutes in all, and then does the task with the pipeline that runs live. A simulator
@@ -64,6 +67,15 @@ pub(crate) struct TaskArgs {
     /// How long the cursor must stay for a click by dwell, s
     #[arg(long, value_name = "S", default_value_t = DWELL_SECONDS)]
     dwell: f64,
+    /// Days of drift after the first, each with as long a use; one block of calibration, on the first
+    #[arg(long, value_name = "D", default_value_t = 0)]
+    days: u32,
+    /// Learn the decoder again from its use: what was selected was meant
+    #[arg(long)]
+    recalibrate: bool,
+    /// Electrodes that are lost on the first day: part of those alive @ second of use [..second], joined by `+`
+    #[arg(long, value_name = "SHARE@S")]
+    lose: Option<String>,
     /// Draw the session (.png or .svg)
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
@@ -97,6 +109,9 @@ pub(crate) fn run(args: &TaskArgs) -> Result<(), Error> {
         plot::check_path(path)?;
     }
     let settings = settings(args)?;
+    if args.days > 0 || args.recalibrate || args.lose.is_some() {
+        return days::run(args, &settings);
+    }
     let picture = args.plot.as_deref().map(PendingFile::create).transpose()?;
     let done = sessions(args.seeds, &settings)?;
     let report = Report { args, settings: &settings, done: &done };
@@ -109,8 +124,22 @@ pub(crate) fn run(args: &TaskArgs) -> Result<(), Error> {
     }
 }
 
-/// Every seed's session, as many at a time as there are cores; in the order of seeds, whichever ends first.
+/// Every seed's session.
 fn sessions(n_seeds: u64, settings: &LoopSettings) -> Result<Vec<(u64, Session, Scores)>, Error> {
+    let run = |settings: &LoopSettings, tell: &mut dyn FnMut(Doing, f64)| {
+        let session = closed_loop::run(settings, tell)?;
+        let scores = session.scores(settings.task);
+        Ok((settings.simulator.seed, session, scores))
+    };
+    each_seed(n_seeds, settings, run)
+}
+
+/// What `run` makes of every seed, as many at a time as there are cores; in the order of seeds, whichever ends first.
+fn each_seed<T: Send>(
+    n_seeds: u64,
+    settings: &LoopSettings,
+    run: impl Fn(&LoopSettings, &mut dyn FnMut(Doing, f64)) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
     let bar = progress::bar("", 1000 * n_seeds);
     let next = AtomicU64::new(0);
     let work = || {
@@ -122,7 +151,7 @@ fn sessions(n_seeds: u64, settings: &LoopSettings) -> Result<Vec<(u64, Session, 
             }
             let mut settings = settings.clone();
             settings.simulator.seed = settings.simulator.seed.wrapping_add(number);
-            let session = closed_loop::run(&settings, |doing, share| {
+            let result = run(&settings, &mut |doing, share| {
                 if n_seeds == 1 {
                     bar.set_message(says(doing));
                     bar.set_position((share * 1000.0) as u64);
@@ -131,11 +160,7 @@ fn sessions(n_seeds: u64, settings: &LoopSettings) -> Result<Vec<(u64, Session, 
             if n_seeds > 1 {
                 bar.inc(1000);
             }
-            let scored = session.map(|session| {
-                let scores = session.scores(settings.task);
-                (settings.simulator.seed, session, scores)
-            });
-            done.push((number, scored));
+            done.push((number, result));
         }
     };
     let n_threads = std::thread::available_parallelism().map_or(1, usize::from).min(n_seeds as usize);
@@ -148,7 +173,7 @@ fn sessions(n_seeds: u64, settings: &LoopSettings) -> Result<Vec<(u64, Session, 
     });
     bar.finish_and_clear();
     done.sort_by_key(|(number, _)| *number);
-    done.into_iter().map(|(_, scored)| scored).collect()
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn settings(args: &TaskArgs) -> Result<LoopSettings, Error> {
@@ -161,6 +186,7 @@ fn settings(args: &TaskArgs) -> Result<LoopSettings, Error> {
         ("--seconds", args.seconds, 1.0, SECONDS_MAX),
         ("--seeds", args.seeds as f64, 1.0, SEEDS_MAX),
         ("--dwell", args.dwell, 0.02, 5.0),
+        ("--days", f64::from(args.days), 0.0, DAYS_MAX),
     ] {
         if !(low..=high).contains(&value) {
             return Err(Error::usage("task", format!("{value}"))
@@ -313,5 +339,6 @@ const DWELL_SHARE: f64 = 1.0;
 /// An hour.
 const SECONDS_MAX: f64 = 3600.0;
 const SEEDS_MAX: f64 = 1000.0;
+const DAYS_MAX: f64 = 100.0;
 /// More paths than this can't be told apart.
 const DRAWN_SECONDS: f64 = 20.0;
