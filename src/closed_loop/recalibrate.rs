@@ -10,7 +10,7 @@ use super::{Doing, LoopSettings, Moved, Session, Shown, use_it};
 use crate::block::StreamKind;
 use crate::config::DecoderKind;
 use crate::decode::Decoder;
-use crate::decode::shadow::Swap;
+use crate::decode::shadow::{Swap, SwapReason};
 use crate::error::Error;
 use crate::recalibration::{Place, Recalibration, Rule};
 use crate::sources::simulator::Loss;
@@ -206,9 +206,12 @@ impl Keeper {
             && let Some(ask) = self.recalibration.ask()
         {
             self.learnt.learn(&ask.batch, &ask.lost);
-            self.solving = Some((self.solve_steps, self.learnt.solve(&ask.lost)));
+            self.solving = Some((self.solve_steps, self.learnt.solve(&ask.lost, ask.is_urgent)));
         }
         if let Some(swap) = swap {
+            if swap.reason == SwapReason::Better {
+                self.learnt.accept();
+            }
             rig.take_over(swap.bin, self.recalibration.live().clone());
         }
         rig.attract(shown.way());

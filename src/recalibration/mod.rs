@@ -13,7 +13,8 @@
 //! 2. What was learnt is tried in the shadow ([`Shadow`]) on bins that it wasn't learnt from, and becomes the live one when it
 //!    has been better for long enough. Whoever calls may roll back at any time.
 //! 3. Electrodes that are lost or come back ([`ElectrodeWatch`]) are no matter of opinion: a decoder for those that remain is
-//!    asked for at once and becomes the live one at once.
+//!    asked for at once and becomes the live one at once. One or two may wait a while, so that single channels that come and
+//!    go don't keep the decoder from learning. Those that are merely fainter than they were are learnt, not left out.
 //!
 //! Limits: at most [`BINS_MAX`] bins are kept. What comes while a decoder is being solved waits for the next.
 
@@ -23,7 +24,7 @@ pub use speed::SpeedProfile;
 
 use crate::binning::Bin;
 use crate::decode::Decoder;
-use crate::decode::electrodes::ElectrodeWatch;
+use crate::decode::electrodes::{ElectrodeState, ElectrodeWatch};
 use crate::decode::shadow::{Shadow, ShadowRule, Swap, SwapReason};
 use crate::intents::{AXES_MAX, Action, Intent};
 use std::collections::VecDeque;
@@ -42,6 +43,8 @@ pub struct Rule {
     pub reach_bins: usize,
     /// Bins of which it is known what was meant, between two candidates.
     pub batch_bins: usize,
+    /// Bins that a few lost electrodes may wait for others.
+    pub wait_bins: u64,
     /// When a candidate becomes the live decoder.
     pub shadow: ShadowRule,
 }
@@ -55,6 +58,7 @@ impl Rule {
             reaction_bins: bins(0.25),
             reach_bins: bins(8.0),
             batch_bins: bins(20.0),
+            wait_bins: bins(20.0) as u64,
             shadow: ShadowRule { margin: 0.002, bins: bins(6.0) as u32, half_life_bins: bins(20.0) as f64 },
         }
     }
@@ -113,7 +117,8 @@ pub struct Ask {
     pub batch: Batch,
     /// Channels that say nothing any more, ascending.
     pub lost: Vec<usize>,
-    /// It is for other electrodes than the live one, and goes live as soon as it is there.
+    /// It is for other electrodes than the live one and goes live as soon as it is there: solve it from what live decoders have
+    /// learnt, not from what is still being tried.
     pub is_urgent: bool,
 }
 
@@ -131,6 +136,8 @@ pub struct Recalibration {
     from: usize,
     /// The live decoder leaves these out.
     masked: Vec<usize>,
+    /// Bins since the electrodes that are lost are others than those left out.
+    waited: u64,
     /// What is being solved; whether it is urgent, and for which channels lost.
     asked: Option<(bool, Vec<usize>)>,
     /// Bins that the candidate in the shadow was scored on.
@@ -158,6 +165,7 @@ impl Recalibration {
             seen: VecDeque::new(),
             from: 0,
             masked: Vec::new(),
+            waited: 0,
             asked: None,
             tried: 0,
             has_candidate: false,
@@ -182,6 +190,7 @@ impl Recalibration {
         }
         let (said, other) = self.shadow.decode(bin);
         self.watch.observe(bin, |_| ());
+        self.waited += 1;
         self.bins.push(bin);
         self.seen.push_back((cursor, said, other));
     }
@@ -216,6 +225,8 @@ impl Recalibration {
         }
         if swap.is_some() {
             self.has_candidate = false;
+            // What has become usual since training is no loss.
+            self.watch.follow(self.shadow.live().normaliser());
         }
         self.swaps.extend(swap);
         swap
@@ -226,8 +237,14 @@ impl Recalibration {
         if self.asked.is_some() {
             return None;
         }
-        let lost: Vec<usize> = self.watch.lost().collect();
-        let is_urgent = lost != self.masked;
+        let hears = |channel: &usize| self.watch.state(*channel) == ElectrodeState::Faint;
+        let lost: Vec<usize> = self.watch.lost().filter(|channel| !hears(channel)).collect();
+        let n_changed = differing(&lost, &self.masked);
+        if n_changed == 0 {
+            self.waited = 0;
+        }
+        let many = (self.bins.n_features / FEW_PARTS).max(1);
+        let is_urgent = n_changed >= many || (n_changed > 0 && self.waited >= self.rule.wait_bins);
         let is_judged = !self.has_candidate || self.tried >= self.rule.batch_bins;
         let enough = is_judged && self.bins.n_known() >= self.rule.batch_bins;
         if !is_urgent && !enough {
@@ -249,6 +266,7 @@ impl Recalibration {
         if is_urgent {
             // Unsolved, it isn't asked for again: the same channels would give the same.
             self.masked = lost;
+            self.waited = 0;
         }
         let decoder = decoder?;
         self.n_solved += 1;
@@ -295,6 +313,14 @@ impl Recalibration {
     }
 }
 
+/// How many are in one of two ascending lists alone.
+fn differing(a: &[usize], b: &[usize]) -> usize {
+    let alone = |a: &[usize], b: &[usize]| a.iter().filter(|x| b.binary_search(x).is_err()).count();
+    alone(a, b) + alone(b, a)
+}
+
+/// One part of so many of the channels doesn't wait.
+const FEW_PARTS: usize = 50;
 /// Bins that are kept at most: under two minutes of 20 ms.
 pub const BINS_MAX: usize = 5000;
 /// Share of a target's radius within which one is on it.

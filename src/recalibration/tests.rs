@@ -31,6 +31,7 @@ const RULE: Rule = Rule {
     reaction_bins: 3,
     reach_bins: 100,
     batch_bins: 200,
+    wait_bins: 50,
     shadow: ShadowRule { margin: 0.01, bins: 50, half_life_bins: 100.0 },
 };
 

@@ -6,7 +6,7 @@
 
 use super::basis::resolve_wiener;
 use super::dataset::{Dataset, Movement, Targets};
-use super::statistics::Statistics;
+use super::statistics::{Moments, Statistics};
 use super::wiener;
 use crate::config::Features;
 use crate::decode::{Decoder, Normaliser, Output};
@@ -17,12 +17,21 @@ use ndarray::{Array2, ArrayView2};
 /// What it has learnt so far.
 #[derive(Clone, Debug)]
 pub struct Learnt {
-    decoder: Decoder,
-    /// All in one fold.
+    /// What decoders that went live were solved from.
+    live: State,
+    /// What the candidate is.
+    latest: State,
+    /// Which columns the sums have; without sums.
     sums: Statistics,
     strength: f64,
     n_channels: usize,
     rule: Forgetting,
+}
+
+#[derive(Clone, Debug)]
+struct State {
+    decoder: Decoder,
+    sums: Moments,
 }
 
 /// How fast what is older counts less.
@@ -57,9 +66,11 @@ impl Learnt {
             && n_channels > 0
             && statistics.n_features.is_multiple_of(n_channels);
         let Output::Move { n_axes, has_position: false } = *decoder.linear().output() else { return None };
+        let state = State { decoder, sums: statistics.total() };
         (fits && statistics.n_outputs == n_axes).then(|| Learnt {
-            decoder,
-            sums: Statistics { folds: vec![statistics.total()], ..statistics.clone() },
+            latest: state.clone(),
+            live: state,
+            sums: Statistics { folds: Vec::new(), ..statistics.clone() },
             strength,
             n_channels,
             rule,
@@ -69,7 +80,8 @@ impl Learnt {
     /// Share of the velocity's variance that a fit on the sums explains of them, 0 to 1.
     pub fn explained(&self) -> Option<f64> {
         let keep = self.sums.columns(|_| false);
-        self.sums.explained(&keep, self.strength)
+        let sums = Statistics { folds: vec![self.live.sums.clone()], ..self.sums.clone() };
+        sums.explained(&keep, self.strength)
     }
 
     /// Learns from a batch; of the channels in `lost`, which is ascending, nothing.
@@ -86,8 +98,8 @@ impl Learnt {
             .expect("a batch is whole bins");
         let is_lost = |feature: usize| lost.binary_search(&(feature % self.n_channels)).is_ok();
         if let Some(normaliser) = self.followed(features.view(), &batch.whole, is_lost) {
-            let linear = self.decoder.linear().clone();
-            self.decoder = Decoder::new(normaliser, linear);
+            let linear = self.latest.decoder.linear().clone();
+            self.latest.decoder = Decoder::new(normaliser, linear);
         }
         let n_axes = self.sums.n_outputs;
         let meant = |bin: usize| batch.meant[bin].unwrap_or([0.0; AXES_MAX]);
@@ -105,7 +117,7 @@ impl Learnt {
             targets: Targets::Movement(movement.clone()),
             rows: 0..batch.n_bins(),
         };
-        let mut x = data.normalised(self.decoder.normaliser(), &self.sums.features);
+        let mut x = data.normalised(self.latest.decoder.normaliser(), &self.sums.features);
         for (column, &feature) in self.sums.features.iter().enumerate() {
             if is_lost(feature) {
                 x.column_mut(column).fill(0.0);
@@ -116,17 +128,23 @@ impl Learnt {
         if let Ok(new) = new
             && new.folds.len() == 1
         {
-            let sums = &mut self.sums.folds[0];
-            sums.fade(0.5f64.powf(new.folds[0].n / self.rule.half_life_bins));
-            sums.add(&new.folds[0], 1.0);
+            self.latest.sums.fade(0.5f64.powf(new.folds[0].n / self.rule.half_life_bins));
+            self.latest.sums.add(&new.folds[0], 1.0);
         }
     }
 
-    /// The decoder on all that was learnt, at rest, for the channels that aren't in `lost`; `None` where it is singular.
-    pub fn solve(&self, lost: &[usize]) -> Option<Decoder> {
+    /// The candidate went live: what it was solved from is what is known.
+    pub fn accept(&mut self) {
+        self.live = self.latest.clone();
+    }
+
+    /// The decoder on all that was learnt, at rest, for the channels that aren't in `lost`; where `is_tried`, on what decoders
+    /// that went live were solved from alone. `None` where it is singular.
+    pub fn solve(&self, lost: &[usize], is_tried: bool) -> Option<Decoder> {
+        let State { decoder, sums } = if is_tried { &self.live } else { &self.latest };
         let is_lost = |feature: usize| lost.binary_search(&(feature % self.n_channels)).is_ok();
-        let weights = resolve_wiener(&self.sums, &self.sums.folds[0], self.strength, is_lost)?;
-        self.decoder.with_weights(weights)
+        let weights = resolve_wiener(&self.sums, sums, self.strength, is_lost)?;
+        decoder.with_weights(weights)
     }
 
     /// The normaliser, a step nearer to the means and deviations of these bins; those of lost channels stay.
@@ -136,7 +154,7 @@ impl Learnt {
         whole: &[bool],
         is_lost: impl Fn(usize) -> bool,
     ) -> Option<Normaliser> {
-        let normaliser = self.decoder.normaliser();
+        let normaliser = self.latest.decoder.normaliser();
         let (mut mean, mut inverse) = (normaliser.mean().to_vec(), normaliser.inverse_deviation().to_vec());
         let n = whole.iter().filter(|whole| **whole).count() as f64;
         let share = 1.0 - 0.5f64.powf(n / self.rule.rates_half_life_bins);
