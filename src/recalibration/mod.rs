@@ -57,9 +57,9 @@ impl Rule {
             answer_bins: bins(0.1),
             reaction_bins: bins(0.25),
             reach_bins: bins(8.0),
-            batch_bins: bins(20.0),
+            batch_bins: bins(std::env::var("XB").map_or(20.0, |f| f.parse::<f64>().unwrap())),
             wait_bins: bins(20.0) as u64,
-            shadow: ShadowRule { margin: 0.002, bins: bins(6.0) as u32, half_life_bins: bins(20.0) as f64 },
+            shadow: ShadowRule { margin: std::env::var("XM").map_or(0.002, |f| f.parse::<f64>().unwrap()), bins: bins(std::env::var("XS").map_or(6.0, |f| f.parse::<f64>().unwrap())) as u32, half_life_bins: bins(std::env::var("XH").map_or(20.0, |f| f.parse::<f64>().unwrap())) as f64 },
         }
     }
 }
@@ -136,6 +136,8 @@ pub struct Recalibration {
     from: usize,
     /// The live decoder leaves these out.
     masked: Vec<usize>,
+    /// The candidate leaves these out.
+    candidate_masked: Vec<usize>,
     /// Bins since the electrodes that are lost are others than those left out.
     waited: u64,
     /// What is being solved; whether it is urgent, and for which channels lost.
@@ -165,6 +167,7 @@ impl Recalibration {
             seen: VecDeque::new(),
             from: 0,
             masked: Vec::new(),
+            candidate_masked: Vec::new(),
             waited: 0,
             asked: None,
             tried: 0,
@@ -225,6 +228,7 @@ impl Recalibration {
         }
         if swap.is_some() {
             self.has_candidate = false;
+            self.masked = std::mem::take(&mut self.candidate_masked);
             // What has become usual since training is no loss.
             self.watch.follow(self.shadow.live().normaliser());
         }
@@ -244,7 +248,7 @@ impl Recalibration {
             self.waited = 0;
         }
         let many = (self.bins.n_features / FEW_PARTS).max(1);
-        let is_urgent = n_changed >= many || (n_changed > 0 && self.waited >= self.rule.wait_bins);
+        let is_urgent = n_changed >= many || (n_changed > 0 && !self.has_candidate && self.waited >= self.rule.wait_bins);
         let is_judged = !self.has_candidate || self.tried >= self.rule.batch_bins;
         let enough = is_judged && self.bins.n_known() >= self.rule.batch_bins;
         if !is_urgent && !enough {
@@ -263,10 +267,10 @@ impl Recalibration {
     /// What was asked for; `None` where it couldn't be solved. Says so when it is the live decoder from now on.
     pub fn answer(&mut self, decoder: Option<Decoder>) -> Option<Swap> {
         let (is_urgent, lost) = self.asked.take()?;
-        if is_urgent {
+        match is_urgent {
             // Unsolved, it isn't asked for again: the same channels would give the same.
-            self.masked = lost;
-            self.waited = 0;
+            true => (self.masked, self.waited) = (lost, 0),
+            false => self.candidate_masked = lost,
         }
         let decoder = decoder?;
         self.n_solved += 1;
