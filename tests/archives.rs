@@ -41,7 +41,8 @@ fn an_archive_of_several_chunks_and_channels_is_the_recording() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     // 25 s of 3 channels: two chunks and a half.
-    let samples = (0..25_000i32 * 3).flat_map(|at| ((at * at % 251 - 125) as i16).to_le_bytes());
+    let samples =
+        (0..25_000i32 * 3).flat_map(|at| ((i64::from(at) * i64::from(at) % 251 - 125) as i16).to_le_bytes());
     std::fs::write(path("a.i16"), samples.collect::<Vec<u8>>()).expect("a temporary file");
     let sidecar =
         "[flat]\nsample_rate_hz = 1000\nn_channels = 3\nsample_type = \"int16\"\nuv_per_count = 0.5\n";

@@ -86,10 +86,10 @@ def measured(guests, folder):
     def kbps(name):
         return guests.number(r"([\d.]+) KB/s in all", outcomes[name].accounts["Implant"])
 
-    # It says that it is silent 100 ms after the last packet, and what is missing with the first bin that comes after.
+    # It says that it is silent 500 ms after the last packet, and what is missing with the first bin that comes after.
     happened = {words: seconds for seconds, words in report["blackout"]["link"]["happenings"]}
     again = next(seconds for words, seconds in happened.items() if words.endswith("bins are missing: stall"))
-    dark = again - (happened["silent"] - 0.1)
+    dark = again - (happened["silent"] - 0.5)
     packets = {name: report[name]["link"]["ledger"]["packets"]["received"] for name in ("busy", "long")}
     return {
         "ble.kbps": kbps("full"),

@@ -69,6 +69,7 @@ impl Drop for Serving {
 async fn ask(bus: &Arc<SyncConnection>, device: &str, characteristic: Uuid) -> Option<OwnedFd> {
     let objects = Proxy::new(BLUEZ, "/", CALL, bus.clone()).get_managed_objects().await.ok()?;
     let (device, uuid) = (format!("/org/bluez/{device}/"), characteristic.to_string());
+    #[expect(clippy::disallowed_methods, reason = "one of them at most is the one")]
     let path = objects.iter().find_map(|(path, interfaces)| {
         let own = interfaces.get(CHARACTERISTIC)?.get("UUID")?.0.as_str()?;
         (path.starts_with(&device) && own.eq_ignore_ascii_case(&uuid)).then(|| path.clone())
