@@ -58,4 +58,24 @@ fn what_cannot_be_is_refused_with_a_reason() {
     // Neurons that know nothing of what is intended.
     let deaf = "sim:neuralink-n1,electrodes=64,modulation=0,speed_modulation=0";
     refuse(&["webgrid", deaf], 5, "go along with the cursor");
+    // All of them lost.
+    let lost = "sim:neuralink-n1,electrodes=64,lose=1@0";
+    refuse(&["webgrid", lost], 5, "0 electrodes hear anything");
+    // Users who never move, and who move late.
+    let folder = tempfile::tempdir().expect("a folder");
+    let typical = include_str!("../src/tasks/user/shipped/typical.toml");
+    for (name, from, to, word) in [
+        ("still.toml", "follow_share = 1.0", "follow_share = 0.0", "nothing of what was intended is found"),
+        (
+            "late.toml",
+            "follow_delay_ms = 0.0",
+            "follow_delay_ms = 600.0",
+            "600 ms (30 bins) after what was shown",
+        ),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, typical.replace(from, to)).expect("written");
+        let path = path.to_str().expect("a plain path");
+        refuse(&["webgrid", "sim:neuralink-n1,electrodes=128", "--user", path], 5, word);
+    }
 }

@@ -9,6 +9,7 @@ mod answer;
 mod calibrate;
 mod collected;
 mod recalibrate;
+mod refit;
 mod rig;
 mod scores;
 
@@ -36,6 +37,8 @@ pub struct LoopSettings {
     pub config: Config,
     /// How the user calibrates.
     pub plan: Plan,
+    /// What is learnt from then.
+    pub method: Method,
     /// What the user is like.
     pub user: UserSettings,
     /// What is done then.
@@ -47,6 +50,20 @@ pub struct LoopSettings {
     /// No tissue and no decoder: the cursor does what the user intends, [`UserSettings::command_delay_ms`] later. What the
     /// user reaches then, as with a mouse, is its own ceiling.
     pub is_ideal: bool,
+}
+
+/// What a calibration learns from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// From all: while the cursor moves by itself from its velocity, in use from what was meant.
+    #[default]
+    Meant,
+    /// From the bins alone in which the cursor moved by itself, as one learns from a hand's movement.
+    Observed,
+    /// ReFIT: from what was meant, with a cursor whose place is known ([`crate::train::fit_refit`]); a Kalman filter of velocity
+    /// comes first.
+    Refit,
 }
 
 /// How the user clicks, until a decoder of clicks stands beside the velocity: then [`Intent::button`] clicks as well.
@@ -147,13 +164,21 @@ pub fn run(settings: &LoopSettings, mut tell: impl FnMut(Doing, f64)) -> Result<
     let mut user = User::new(settings.user.clone(), step_seconds, seed);
     // Calibration is of the decoder alone; the cursor's dynamics come after it.
     let cursor = std::mem::take(&mut config.cursor);
-    let mut calibrated =
-        calibrate::calibrate(&mut rig, &mut user, &config, &settings.plan, seed, false, &mut tell)?;
+    let mut calibrated = calibrate::calibrate(
+        &mut rig,
+        &mut user,
+        &config,
+        (&settings.plan, settings.method),
+        seed,
+        false,
+        &mut tell,
+    )?;
     calibrated.config.cursor = cursor;
     user.get_used_to(cursor, calibrated.answer.clone());
     rig.install(&calibrated.config, Some(calibrated.decoder.clone()))?;
     let decode = |shown: Shown| {
         rig.attract(shown.way());
+        rig.place_cursor(shown.cursor);
         Ok(rig.step(shown.intended, |_| ())?.map(Moved::by))
     };
     let session = use_it(settings, 0, step_seconds, user, decode, tell)?;

@@ -6,7 +6,7 @@
 
 use super::calibrate::{self, Calibrated};
 use super::rig::Rig;
-use super::{Doing, LoopSettings, Moved, Session, Shown, use_it};
+use super::{Doing, LoopSettings, Method, Moved, Session, Shown, use_it};
 use crate::block::StreamKind;
 use crate::config::DecoderKind;
 use crate::decode::Decoder;
@@ -101,8 +101,15 @@ pub fn run_days(
     let mut user = User::new(settings.user.clone(), step_seconds, seed);
     let cursor = std::mem::take(&mut config.cursor);
     let keeps = days.recalibrates;
-    let mut calibrated =
-        calibrate::calibrate(&mut rig, &mut user, &config, &settings.plan, seed, keeps, &mut tell)?;
+    let mut calibrated = calibrate::calibrate(
+        &mut rig,
+        &mut user,
+        &config,
+        (&settings.plan, settings.method),
+        seed,
+        keeps,
+        &mut tell,
+    )?;
     calibrated.config.cursor = cursor;
     let mut keeper = days.recalibrates.then(|| Keeper::new(&calibrated, &rig)).transpose()?;
     let mut done = Vec::new();
@@ -146,6 +153,11 @@ fn check(settings: &LoopSettings, days: &Days) -> Result<(), Error> {
         return Err(Error::usage("closed loop", "electrodes of a broadband stream")
             .field("--lose")
             .legal("a simulator with kind=counts or kind=crossings"));
+    }
+    if settings.method == Method::Refit {
+        return Err(Error::usage("closed loop", "a ReFIT filter over days or losses")
+            .field("--decoder")
+            .legal("wiener, or kalman without --recalibrate"));
     }
     let kind = settings.config.decoder.kind;
     if days.recalibrates && kind.settled(false) != DecoderKind::Wiener {

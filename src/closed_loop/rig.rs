@@ -85,6 +85,11 @@ impl Rig {
         self.pipeline.attract(Some(wide));
     }
 
+    /// Where the cursor is, for a decoder that knows it.
+    pub(super) fn place_cursor(&mut self, at: [f64; 2]) {
+        self.pipeline.place_cursor([at[0], at[1], 0.0]);
+    }
+
     /// Simulates and processes blocks until a bin is complete.
     pub(super) fn step(
         &mut self,

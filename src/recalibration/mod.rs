@@ -57,9 +57,9 @@ impl Rule {
             answer_bins: bins(0.1),
             reaction_bins: bins(0.25),
             reach_bins: bins(8.0),
-            batch_bins: bins(std::env::var("XB").map_or(20.0, |f| f.parse::<f64>().unwrap())),
+            batch_bins: bins(20.0),
             wait_bins: bins(20.0) as u64,
-            shadow: ShadowRule { margin: std::env::var("XM").map_or(0.002, |f| f.parse::<f64>().unwrap()), bins: bins(std::env::var("XS").map_or(6.0, |f| f.parse::<f64>().unwrap())) as u32, half_life_bins: bins(std::env::var("XH").map_or(20.0, |f| f.parse::<f64>().unwrap())) as f64 },
+            shadow: ShadowRule { margin: 0.002, bins: bins(6.0) as u32, half_life_bins: bins(20.0) as f64 },
         }
     }
 }
@@ -248,7 +248,8 @@ impl Recalibration {
             self.waited = 0;
         }
         let many = (self.bins.n_features / FEW_PARTS).max(1);
-        let is_urgent = n_changed >= many || (n_changed > 0 && !self.has_candidate && self.waited >= self.rule.wait_bins);
+        let is_urgent =
+            n_changed >= many || (n_changed > 0 && !self.has_candidate && self.waited >= self.rule.wait_bins);
         let is_judged = !self.has_candidate || self.tried >= self.rule.batch_bins;
         let enough = is_judged && self.bins.n_known() >= self.rule.batch_bins;
         if !is_urgent && !enough {

@@ -46,7 +46,7 @@ pub struct Forgetting {
 impl Default for Forgetting {
     /// Chosen on seeds 1 to 4 of the closed loop.
     fn default() -> Self {
-        Forgetting { half_life_bins: std::env::var("XL").map_or(8000.0, |f| f.parse::<f64>().unwrap()), rates_half_life_bins: std::env::var("XR").map_or(3000.0, |f| f.parse::<f64>().unwrap()) }
+        Forgetting { half_life_bins: 8000.0, rates_half_life_bins: 3000.0 }
     }
 }
 

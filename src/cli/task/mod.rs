@@ -10,7 +10,7 @@ use crate::cli::{progress, say, say_json};
 use efference::Error;
 use efference::block::StreamKind;
 use efference::calibration::{Plan, Round};
-use efference::closed_loop::{self, ClickBy, Doing, LoopSettings, Moment, Scores, Session, TaskKind};
+use efference::closed_loop::{self, ClickBy, Doing, LoopSettings, Method, Moment, Scores, Session, TaskKind};
 use efference::config::{BinsConfig, Config, CursorConfig, DecoderConfig, DecoderKind, Features, RidgeShape};
 use efference::sinks::PendingFile;
 use efference::sources::simulator::Settings;
@@ -55,6 +55,9 @@ pub(crate) struct TaskArgs {
     /// Settings in TOML: [front_end], [bins], [decoder], [cursor], [safety]
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
+    /// What is fitted, where no settings say it
+    #[arg(long, value_enum, default_value = "wiener", conflicts_with = "config")]
+    decoder: Decoder,
     /// What the user is like: typical, expert, or a table [user] in TOML
     #[arg(long, value_name = "NAME|FILE.toml", default_value = "typical")]
     user: PathBuf,
@@ -93,6 +96,17 @@ enum Kind {
     CenterOut,
     /// Targets anywhere, each to be held
     Pursuit,
+}
+
+/// What is fitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Decoder {
+    /// A Wiener filter of 3 lags, learnt from what was meant, with a curve of speed
+    Wiener,
+    /// A plain Kalman filter of velocity, learnt while the cursor moves by itself
+    Kalman,
+    /// ReFIT: that filter, learnt again in use from what was meant, with the cursor's place known
+    Refit,
 }
 
 /// How the user clicks.
@@ -205,13 +219,18 @@ fn settings(args: &TaskArgs) -> Result<LoopSettings, Error> {
         }
     };
     let config = match &args.config {
-        None => usual(simulator.kind),
+        None => usual(simulator.kind, args.decoder),
         Some(_) => SettingsArgs::of_file(args.config.clone()).config(None, None)?,
     };
     Ok(LoopSettings {
         simulator,
         config,
-        plan: plan(),
+        plan: plan(args.decoder),
+        method: match args.decoder {
+            Decoder::Wiener => Method::Meant,
+            Decoder::Kalman => Method::Observed,
+            Decoder::Refit => Method::Refit,
+        },
         user,
         task: match args.task {
             Kind::Webgrid => TaskKind::Webgrid { side: args.side },
@@ -237,13 +256,19 @@ fn address(given: &str) -> String {
 
 /// Three minutes, most of them of observing: what is known of the intention then is exact, where in use it is inferred from a
 /// decoder that answers late. Chosen on seeds 1 to 4 among 60, 120 and 150 s of observing.
-fn plan() -> Plan {
+fn plan(decoder: Decoder) -> Plan {
     let round = |assistance| Round { seconds: 15.0, assistance };
-    Plan { observe_seconds: 150.0, assisted: vec![round(0.5), round(0.0)] }
+    match decoder {
+        Decoder::Wiener => Plan { observe_seconds: 150.0, assisted: vec![round(0.5), round(0.0)] },
+        // The same for both, so that they can be compared: enough use for ReFIT to be learnt from it alone.
+        Decoder::Kalman | Decoder::Refit => {
+            Plan { observe_seconds: 120.0, assisted: vec![Round { seconds: 60.0, assistance: 0.0 }] }
+        }
+    }
 }
 
 /// What suits a closed loop.
-fn usual(kind: StreamKind) -> Config {
+fn usual(kind: StreamKind, decoder: Decoder) -> Config {
     let mut config = Config {
         bins: BinsConfig { width_ms: 20.0, features: Features::Counts },
         decoder: DecoderConfig {
@@ -259,6 +284,19 @@ fn usual(kind: StreamKind) -> Config {
         cursor: CursorConfig { curve: 1.7, curve_speed: 1.2, speed_cap: 0.6, ..CursorConfig::default() },
         ..Config::default()
     };
+    if decoder != Decoder::Wiener {
+        // As they were published: the state is the velocity of the bin, and the cursor does what is decoded.
+        config.decoder = DecoderConfig {
+            kind: DecoderKind::VelocityKalman,
+            lead_bins: 0,
+            trail_bins: 0,
+            whiten: false,
+            min_events: 8.0,
+            ridge: vec![0.1, 1.0, 10.0, 100.0, 1000.0],
+            ..DecoderConfig::default()
+        };
+        config.cursor = CursorConfig { speed_cap: 0.6, ..CursorConfig::default() };
+    }
     if kind == StreamKind::Broadband {
         (config.front_end.car_group, config.front_end.low_cut_hz) = (64, 300.0);
     }
