@@ -4,7 +4,8 @@ use super::report::{device, task_name};
 use super::{TaskArgs, each_seed};
 use crate::cli::{say, say_json, table};
 use efference::Error;
-use efference::closed_loop::{self, Days, Doing, Kept, LoopSettings, Scores, TaskKind};
+use efference::closed_loop::{self, Day, Days, Doing, Kept, LoopSettings, Scores, TaskKind};
+use efference::decode::shadow::{Swap, SwapReason};
 use efference::sources::simulator::Loss;
 use efference::tasks::score::webgrid_bitrate;
 use serde_json::{Value, json};
@@ -128,16 +129,43 @@ fn text(args: &TaskArgs, settings: &LoopSettings, done: &[Done], rows: &[Row]) -
     for row in rows {
         table.add_row(vec![row.name.clone(), format!("{:.3}", median(&row.values))]);
     }
-    let n_swaps = |done: &Done| done.1.days.iter().map(|day| day.swaps.len()).sum::<usize>() as f64;
-    let swaps = median(&done.iter().map(n_swaps).collect::<Vec<f64>>());
+    let n_swaps = |reason: SwapReason| {
+        let of_day = |day: &Day| day.swaps.iter().filter(|swap| swap.reason == reason).count();
+        let of = |done: &Done| done.1.days.iter().map(of_day).sum::<usize>() as f64;
+        median(&done.iter().map(of).collect::<Vec<f64>>())
+    };
     let how = match args.recalibrate {
-        true => format!("recalibrated as it is used: {swaps} changes of the decoder (median)"),
+        true => format!(
+            "recalibrated as it is used: the decoder changed {} times since another was better, {} times for other electrodes (median)",
+            n_swaps(SwapReason::Better),
+            n_swaps(SwapReason::Electrodes)
+        ),
         false => "never calibrated again".to_string(),
     };
-    format!(
-        "{table}\n{:.0} s of use a day, simulated, after one calibration of {:.0} s; {how}.",
-        args.seconds, done[0].1.calibrated.seconds
-    )
+    let mut lines = vec![
+        table.to_string(),
+        format!(
+            "{:.0} s of use a day, simulated, after one calibration of {:.0} s; {how}.",
+            args.seconds, done[0].1.calibrated.seconds
+        ),
+    ];
+    if let [(_, kept, _)] = done {
+        lines.extend(kept.days.iter().flat_map(|day| day.swaps.iter().map(|swap| told(day.day, swap))));
+    }
+    lines.join("\n")
+}
+
+/// A swap in words.
+fn told(day: u32, swap: &Swap) -> String {
+    let Swap { bin, live, reason, scores } = swap;
+    let why = match reason {
+        SwapReason::Better => {
+            format!("cosine with what was meant {:.3}, of the one before {:.3}", scores[0], scores[1])
+        }
+        SwapReason::Electrodes => "electrodes were lost or came back".to_string(),
+        SwapReason::RolledBack => "rolled back".to_string(),
+    };
+    format!("day {day}, bin {bin}: decoder {live}: {why}")
 }
 
 /// How soon after a loss a score is asked for.
