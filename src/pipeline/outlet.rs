@@ -114,6 +114,11 @@ impl Outlet {
         self.way = way;
     }
 
+    /// Where the cursor was at the end of the last bin.
+    pub(super) fn place_cursor(&mut self, position: [f64; AXES_MAX]) {
+        self.decoder.place_cursor(position);
+    }
+
     /// As if just built; a panic goes on.
     pub(super) fn reset(&mut self) {
         self.decoder.reset();

@@ -68,6 +68,8 @@ pub struct User {
     /// Decisions to press that are not carried out yet, oldest first.
     presses: VecDeque<bool>,
     is_pressing: bool,
+    /// What it goes along with later, oldest first.
+    followed: VecDeque<Point>,
     /// Steps for which it has foreseen the cursor on the target.
     n_on: usize,
     /// Steps until it can have seen what its last press did.
@@ -88,6 +90,7 @@ impl User {
         let answer = Answer::after(steps(settings.command_delay_ms));
         let inner = Inner::new(CursorConfig::default(), answer, step_seconds);
         let (sees, presses_after) = (steps(settings.visual_delay_ms), steps(settings.click_delay_ms));
+        let follows_after = steps(settings.follow_delay_ms);
         User {
             unseen: std::iter::repeat_n(([0.0; 2], None), sees).collect(),
             asked: std::iter::repeat_n([0.0; 2], sees + inner.n_steps() - 1).collect(),
@@ -104,6 +107,7 @@ impl User {
             way_squared: WAY_PRIOR,
             presses: std::iter::repeat_n(false, presses_after).collect(),
             is_pressing: false,
+            followed: std::iter::repeat_n([0.0; 2], follows_after).collect(),
             n_on: 0,
             n_waits: 0,
             patience: 0,
@@ -166,7 +170,9 @@ impl User {
     /// until the next step.
     pub fn go_along(&mut self, velocity: Point) -> Point {
         self.look([0.0; 2], None);
-        self.with_noise(velocity)
+        self.followed.push_back(velocity);
+        let velocity = self.followed.pop_front().unwrap_or(velocity);
+        self.with_noise(velocity.map(|v| v * self.settings.follow_share))
     }
 
     /// Speed left to who has tired, of 1.

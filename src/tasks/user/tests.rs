@@ -21,6 +21,16 @@ fn it_wants_the_target_after_it_saw_it_and_no_faster_than_it_can() {
     assert_eq!(user.look([0.0; 2], target(1.0)), [quiet().speed_max, 0.0]);
 }
 
+#[test]
+fn it_goes_along_as_late_and_as_much_as_it_pays_heed() {
+    let mut user = User::new(quiet(), 0.02, 1);
+    assert_eq!(user.go_along([0.2, -0.1]), [0.2, -0.1]);
+    let late = UserSettings { follow_delay_ms: 60.0, follow_share: 0.5, ..quiet() };
+    let mut user = User::new(late, 0.02, 1);
+    let went: Vec<f64> = (1..=5).map(|n| user.go_along([f64::from(n), 0.0])[0]).collect();
+    assert_eq!(went, [0.0, 0.0, 0.0, 0.5, 1.0]);
+}
+
 /// The cursor answers `gain` times what it wants, as a cursor of [`shares`] does.
 fn reach(user: &mut User, gain: f64, goal: impl Fn(usize) -> f64, n: usize) -> Vec<f64> {
     let (mut x, mut asked) = (0.0, Vec::new());
