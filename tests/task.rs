@@ -44,6 +44,26 @@ fn webgrid_counts_clicks_and_draws() {
 }
 
 #[test]
+fn clicks_are_decoded_from_the_same_bins() {
+    let source = "sim:neuralink-n1,electrodes=512,seed=2";
+    let report = report("webgrid", source, &["--side", "6", "--user", "expert", "--click", "decoded"]);
+    let seed = &report["seeds"][0];
+    let number = |of: &Value| of.as_f64().expect("a number");
+    let click = &seed["click"];
+    assert!(number(&click["n_asked"]) > 5.0 && number(&click["missed"]) < 0.5, "{click}");
+    assert!((40.0..300.0).contains(&number(&click["delay_ms"])), "{click}");
+    let (correct, incorrect) = (number(&seed["scores"]["correct"]), number(&seed["scores"]["incorrect"]));
+    assert!(correct > 5.0 && incorrect < correct, "{seed}");
+    // Neurons that know nothing of clicks: no button is made of them.
+    let deaf = "sim:neuralink-n1,electrodes=256,seed=2,click_modulation=0";
+    let done = run(&["task", "webgrid", deaf, "--click", "decoded"]);
+    assert_eq!(done.code, 5, "{}", done.stdout);
+    assert!(done.stderr.contains("calibration of clicks"), "{}", done.stderr);
+    let done = run(&["task", "webgrid", "--click", "decoded", "--ideal"]);
+    assert!(done.code == 2 && done.stderr.contains("--click"), "{}", done.stderr);
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_a_reason() {
     let refuse = |args: &[&str], code, word: &str| {
         let done = run(&[&["task"], args].concat());

@@ -29,11 +29,13 @@ N1 = "sim:neuralink-n1,kind=counts,width_ms=20,electrodes=1470,seconds=120,seed=
 # Calibration takes 3 simulated minutes; everything was chosen on seeds 1 to 4.
 WEBGRID_SOURCE = "sim:neuralink-n1,seed=101"
 WEBGRID_SEEDS = 20
+DECODED = "calibrated for 3 min, clicks decoded"
 DWELL = "calibrated for 3 min, clicks by dwell"
 SWITCH = "calibrated for 3 min, pointing alone: clicks by a switch"
 WEBGRID = [
-    ("webgrid.n1.bps", "expert", (), DWELL, 10.4),
-    ("webgrid.n1.typical.bps", "typical", (), DWELL, None),
+    ("webgrid.n1.bps", "expert", ("--click", "decoded"), DECODED, 10.4),
+    ("webgrid.n1.typical.bps", "typical", ("--click", "decoded"), DECODED, None),
+    ("webgrid.n1.dwell.bps", "expert", (), DWELL, None),
     ("webgrid.n1.pointing.bps", "expert", ("--click", "switch"), SWITCH, None),
     ("webgrid.ideal.bps", "expert", ("--click", "switch", "--ideal"), "an ideal cursor, as a mouse", None),
     ("webgrid.ideal.typical.bps", "typical", ("--click", "switch", "--ideal"), "an ideal cursor, as a mouse", None),

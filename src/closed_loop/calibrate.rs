@@ -4,6 +4,7 @@
 //! and what was shown; nothing of how the tissue was made, and nothing of what the user intended but what follows from it.
 
 use super::answer::answer;
+use super::click::{self, ClickAbout};
 use super::collected::{ANSWER_MS, Collected};
 use super::rig::Rig;
 use super::{Cursor, Doing, Method, TaskKind, refit, velocity_of};
@@ -24,6 +25,8 @@ pub struct Calibrated {
     pub config: Config,
     /// Ready to decode.
     pub decoder: Decoder,
+    /// How its button did, where it has one.
+    pub click: Option<ClickAbout>,
     /// How its cursor answers, before the dynamics.
     pub answer: Answer,
     /// Each fit on the way.
@@ -57,7 +60,7 @@ pub(super) fn calibrate(
     rig: &mut Rig,
     user: &mut User,
     config: &Config,
-    (plan, method): (&Plan, Method),
+    (plan, method, clicks): (&Plan, Method, bool),
     seed: u64,
     keeps_statistics: bool,
     tell: &mut impl FnMut(Doing, f64),
@@ -70,6 +73,7 @@ pub(super) fn calibrate(
     let mut fits = Vec::new();
     let mut answers = Answer::after((ANSWER_MS * 1e-3 / step_seconds).round() as usize);
     let mut screen = Screen::new(plan.observe_seconds, step_seconds, seed);
+    screen.asks_for_clicks = clicks;
     let mut n_steps = 0u64;
     loop {
         let done = 1.0 - flow.seconds_left() / seconds;
@@ -109,7 +113,13 @@ pub(super) fn calibrate(
         n_steps += 1;
         flow.tell(Happens::Passed(step_seconds));
     }
-    let decoder = flow.in_use().expect("a flow that nobody cancels ends with a model").clone();
+    let mut decoder = flow.in_use().expect("a flow that nobody cancels ends with a model").clone();
+    let mut click = None;
+    if clicks {
+        let (clicker, about) = click::fit(&collected, config.bins.features, step_seconds)?;
+        decoder = decoder.with_click(clicker).expect("both are of the same bins");
+        click = Some(about);
+    }
     let n_alive = rig.n_alive();
     let answer = answers;
     let statistics = match config.decoder.ridge[..] {
@@ -121,7 +131,7 @@ pub(super) fn calibrate(
         _ => None,
     };
     let seconds = n_steps as f64 * step_seconds;
-    Ok(Calibrated { config, decoder, answer, fits, seconds, n_alive, statistics })
+    Ok(Calibrated { config, decoder, click, answer, fits, seconds, n_alive, statistics })
 }
 
 /// What the user is shown.
@@ -131,6 +141,9 @@ struct Screen {
     observed: usize,
     step_ms: f64,
     was_still: bool,
+    /// The cursor stops at targets and asks for a click; for so many steps more.
+    asks_for_clicks: bool,
+    asks_for: usize,
     cursor: Cursor,
     task: Task,
     /// Since the target appeared.
@@ -149,6 +162,8 @@ impl Screen {
             observed: 0,
             step_ms: step_seconds * 1e3,
             was_still: true,
+            asks_for_clicks: false,
+            asks_for: 0,
             task: TaskKind::Pursuit.begin(cursor.at, step_seconds, seed),
             cursor,
             shown_seconds: 0.0,
@@ -160,10 +175,28 @@ impl Screen {
     /// A step in which the cursor moves by itself, and the user goes along.
     fn observe(&mut self, rig: &mut Rig, user: &mut User, into: &mut Collected) -> Result<(), Error> {
         let ms = ((self.observed as f64 * self.step_ms) as usize).min(self.path.velocity.len() - 1);
+        if self.asks_for > 0 {
+            self.asks_for -= 1;
+            rig.mean_click(true);
+            let at = self.cursor.at;
+            rig.step(user.go_along([0.0; 2]), |bin| {
+                into.add(bin, Some([0.0; 2]), at);
+                into.click();
+            })?;
+            rig.mean_click(false);
+            return Ok(());
+        }
         self.observed += 1;
         let velocity = self.path.velocity[ms];
         let is_still = velocity == [0.0; 2];
         into.n_targets += usize::from(self.was_still && !is_still);
+        if self.asks_for_clicks
+            && is_still
+            && !self.was_still
+            && into.n_targets.is_multiple_of(click::CUE_EVERY)
+        {
+            self.asks_for = (click::CUE_SECONDS * 1e3 / self.step_ms).round() as usize;
+        }
         self.was_still = is_still;
         let at = self.cursor.at;
         rig.step(user.go_along(velocity), |bin| into.add(bin, Some(velocity), at))?;

@@ -17,6 +17,10 @@ pub(super) struct Collected {
     received: Vec<bool>,
     meant: Vec<Option<[f64; 2]>>,
     position: Vec<[f64; 2]>,
+    /// A click was asked for.
+    clicks: Vec<bool>,
+    /// Bins in which such a request began.
+    asked: Vec<usize>,
     pub(super) n_targets: usize,
 }
 
@@ -28,6 +32,35 @@ impl Collected {
         self.received.push(bin.received_frames > 0);
         self.meant.push(meant);
         self.position.push(position);
+        self.clicks.push(false);
+    }
+
+    /// In the bin that was added last a click was asked for.
+    pub(super) fn click(&mut self) {
+        let was_clicking = self.clicks.len() > 1 && self.clicks[self.clicks.len() - 2];
+        if let Some(last) = self.clicks.last_mut() {
+            *last = true;
+        }
+        if !was_clicking {
+            self.asked.push(self.clicks.len() - 1);
+        }
+    }
+
+    /// Bins in which the user began to be asked for a click.
+    pub(super) fn asked(&self) -> &[usize] {
+        &self.asked
+    }
+
+    /// To learn from, with labels [`ANSWER_MS`] later than they are: class 1 where a click was asked for, 0 elsewhere.
+    pub(super) fn click_dataset(&self, kinds: Features, step_seconds: f64) -> Dataset {
+        let answer_bins = (ANSWER_MS * 1e-3 / step_seconds).round() as usize;
+        let label = |bin: usize| bin.checked_sub(answer_bins).is_some_and(|at| self.clicks[at]);
+        let targets = Targets::Classes {
+            labels: (0..self.clicks.len()).map(|bin| u16::from(label(bin))).collect(),
+            names: vec!["rest".into(), "click".into()],
+        };
+        let whole = self.whole.clone();
+        Dataset { targets, whole, ..self.dataset(kinds, step_seconds, 0) }
     }
 
     /// Where the cursor was, bins × axes.

@@ -7,6 +7,7 @@
 
 mod answer;
 mod calibrate;
+mod click;
 mod collected;
 mod recalibrate;
 mod refit;
@@ -14,6 +15,7 @@ mod rig;
 mod scores;
 
 pub use calibrate::{Calibrated, FitAbout};
+pub use click::ClickAbout;
 pub use recalibrate::{Day, Days, Kept, Window, run_days};
 pub use scores::Scores;
 
@@ -66,7 +68,7 @@ pub enum Method {
     Refit,
 }
 
-/// How the user clicks, until a decoder of clicks stands beside the velocity: then [`Intent::button`] clicks as well.
+/// How the user clicks. Where there is a decoder of clicks, [`Intent::button`] clicks as well.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ClickBy {
     /// By staying.
@@ -78,6 +80,8 @@ pub enum ClickBy {
     },
     /// By a switch that the user presses: no click is decoded, the score is of pointing alone.
     Switch,
+    /// By meaning it: a button that is learnt in the calibration and decoded from the same bins.
+    Decoded,
 }
 
 /// Which task.
@@ -150,6 +154,11 @@ pub fn run(settings: &LoopSettings, mut tell: impl FnMut(Doing, f64)) -> Result<
     let mut config = settings.config.clone();
     let seed = settings.simulator.seed;
     if settings.is_ideal {
+        if settings.click == ClickBy::Decoded {
+            return Err(Error::usage("closed loop", "an ideal cursor has no decoder of clicks")
+                .field("--click")
+                .legal("switch or dwell"));
+        }
         let user = User::new(settings.user.clone(), IDEAL_STEP_SECONDS, seed);
         let delay = (settings.user.command_delay_ms * 1e-3 / IDEAL_STEP_SECONDS).round() as usize;
         let mut asked: VecDeque<Point> = std::iter::repeat_n([0.0; 2], delay).collect();
@@ -168,17 +177,21 @@ pub fn run(settings: &LoopSettings, mut tell: impl FnMut(Doing, f64)) -> Result<
         &mut rig,
         &mut user,
         &config,
-        (&settings.plan, settings.method),
+        (&settings.plan, settings.method, settings.click == ClickBy::Decoded),
         seed,
         false,
         &mut tell,
     )?;
     calibrated.config.cursor = cursor;
     user.get_used_to(cursor, calibrated.answer.clone());
+    if let Some(click) = &calibrated.click {
+        user.get_used_to_clicks(click.delay_ms, CLICK_PATIENCE_MS);
+    }
     rig.install(&calibrated.config, Some(calibrated.decoder.clone()))?;
     let decode = |shown: Shown| {
         rig.attract(shown.way());
         rig.place_cursor(shown.cursor);
+        rig.mean_click(shown.means_click && settings.click == ClickBy::Decoded);
         Ok(rig.step(shown.intended, |_| ())?.map(Moved::by))
     };
     let session = use_it(settings, 0, step_seconds, user, decode, tell)?;
@@ -207,6 +220,8 @@ struct Shown {
     target: Target,
     /// What was reached or clicked on in the step before.
     selected: Option<Target>,
+    /// The user means to hold the button.
+    means_click: bool,
 }
 
 impl Shown {
@@ -236,7 +251,7 @@ fn use_it(
             radius: share * task.target().half_width,
             step_seconds,
         })),
-        ClickBy::Switch => None,
+        ClickBy::Switch | ClickBy::Decoded => None,
     };
     let mut session = Session {
         calibrated: None,
@@ -253,16 +268,23 @@ fn use_it(
     for step in 0..n_steps {
         let target = task.target();
         let intended = user.look(cursor.at, Some(target));
-        let shown = Shown { intended, cursor: cursor.at, target, selected: selected.take() };
+        let shown = Shown {
+            intended,
+            cursor: cursor.at,
+            target,
+            selected: selected.take(),
+            means_click: user.means_click(),
+        };
         let Some(Moved { velocity, button, is_held }) = follow(shown)? else { continue };
         session.held_steps += u32::from(is_held);
         cursor.go(velocity);
         let clicks = match &mut dwell {
             Some(dwell) => dwell.step(cursor.at),
-            None => user.presses(),
+            None => settings.click == ClickBy::Switch && user.presses(),
         };
         // A button that is held down has gone down once.
-        let goes_down = button && !std::mem::replace(&mut was_down, button);
+        let goes_down = button && !was_down;
+        was_down = button;
         let brought = task.step(cursor.at, clicks || goes_down);
         session.correct += u32::from(brought.clicked == Some(true));
         session.incorrect += u32::from(brought.clicked == Some(false));
@@ -357,6 +379,8 @@ const MARGIN: f64 = 1.3;
 const TASK_SEED: u64 = 0x7461_736b;
 /// An ideal cursor is told as often as a decoder with the field's usual bins.
 const IDEAL_STEP_SECONDS: f64 = 0.02;
+/// A user who sees no click come holds it so much longer.
+const CLICK_PATIENCE_MS: f64 = 200.0;
 /// Once a simulated second of 20 ms.
 const STEPS_A_TELL: usize = 50;
 

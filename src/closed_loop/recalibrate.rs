@@ -6,7 +6,7 @@
 
 use super::calibrate::{self, Calibrated};
 use super::rig::Rig;
-use super::{Doing, LoopSettings, Method, Moved, Session, Shown, use_it};
+use super::{CLICK_PATIENCE_MS, ClickBy, Doing, LoopSettings, Method, Moved, Session, Shown, use_it};
 use crate::block::StreamKind;
 use crate::config::DecoderKind;
 use crate::decode::Decoder;
@@ -105,7 +105,7 @@ pub fn run_days(
         &mut rig,
         &mut user,
         &config,
-        (&settings.plan, settings.method),
+        (&settings.plan, settings.method, settings.click == ClickBy::Decoded),
         seed,
         keeps,
         &mut tell,
@@ -122,14 +122,21 @@ pub fn run_days(
             user = User::new(settings.user.clone(), step_seconds, seed.wrapping_add(u64::from(day) << 40));
         }
         user.get_used_to(cursor, calibrated.answer.clone());
+        if let Some(click) = &calibrated.click {
+            user.get_used_to_clicks(click.delay_ms, CLICK_PATIENCE_MS);
+        }
         keeper.iter_mut().for_each(Keeper::settle);
         let live = keeper.as_ref().map_or(&calibrated.decoder, |keeper| keeper.recalibration.live());
         rig.install(&calibrated.config, Some(live.clone()))?;
         let n_swaps = keeper.as_ref().map_or(0, |keeper| keeper.recalibration.swaps().len());
         let follow = |shown: Shown| match &mut keeper {
-            Some(keeper) => keeper.step(&mut rig, shown),
+            Some(keeper) => {
+                rig.mean_click(shown.means_click && settings.click == ClickBy::Decoded);
+                keeper.step(&mut rig, shown)
+            }
             None => {
                 rig.attract(shown.way());
+                rig.mean_click(shown.means_click && settings.click == ClickBy::Decoded);
                 Ok(rig.step(shown.intended, |_| ())?.map(Moved::by))
             }
         };

@@ -90,6 +90,11 @@ impl Rig {
         self.pipeline.place_cursor([at[0], at[1], 0.0]);
     }
 
+    /// The user means to hold the button down, or doesn't.
+    pub(super) fn mean_click(&mut self, is_meant: bool) {
+        self.simulator.intend_click(is_meant);
+    }
+
     /// Simulates and processes blocks until a bin is complete.
     pub(super) fn step(
         &mut self,

@@ -219,7 +219,7 @@ impl Dataset {
     }
 
     /// A bin as the pipeline gives it.
-    pub(super) fn bin(&self, row: usize) -> Bin {
+    pub(crate) fn bin(&self, row: usize) -> Bin {
         Bin {
             index: row as u64,
             end: SampleIndex(row as u64 + 1),

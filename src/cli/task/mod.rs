@@ -116,6 +116,8 @@ enum Click {
     Dwell,
     /// By a switch: nothing of the click is decoded, and the score is of pointing alone
     Switch,
+    /// By meaning it: a button that is learnt in the calibration and decoded
+    Decoded,
 }
 
 pub(crate) fn run(args: &TaskArgs) -> Result<(), Error> {
@@ -241,6 +243,7 @@ fn settings(args: &TaskArgs) -> Result<LoopSettings, Error> {
         click: match args.click {
             Click::Dwell => ClickBy::Dwell { seconds: args.dwell, share: DWELL_SHARE },
             Click::Switch => ClickBy::Switch,
+            Click::Decoded => ClickBy::Decoded,
         },
         is_ideal: args.ideal,
     })

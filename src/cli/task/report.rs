@@ -41,6 +41,7 @@ impl Report<'_> {
                 "calibration_seconds": session.calibrated.as_ref().map(|calibrated| calibrated.seconds),
                 "electrodes_alive": session.calibrated.as_ref().map(|calibrated| calibrated.n_alive),
                 "answer": session.calibrated.as_ref().map(|calibrated| &calibrated.answer),
+                "click": session.calibrated.as_ref().and_then(|calibrated| calibrated.click),
                 "fits": session.calibrated.as_ref().map(|calibrated| &calibrated.fits),
             })
         };
@@ -131,6 +132,7 @@ pub(super) fn task_name(args: &TaskArgs) -> String {
             let click = match args.click {
                 Click::Dwell => format!("clicks by {} s of dwell", args.dwell),
                 Click::Switch => "clicks by a switch, not decoded".to_string(),
+                Click::Decoded => "clicks decoded".to_string(),
             };
             format!("webgrid {} × {}, {click}", args.side, args.side)
         }
