@@ -7,6 +7,7 @@
 pub mod click;
 pub mod electrodes;
 mod full_gain;
+pub mod keeper;
 mod linear;
 mod normaliser;
 mod recent;
