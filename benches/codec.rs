@@ -13,7 +13,7 @@ use efference::sources::ReadOutcome;
 use efference::wire::codec::counts::{self, Levels};
 use efference::wire::codec::crossings::{self, Crossing, Span, Table};
 use efference::wire::codec::levels::N_LEVELS;
-use efference::wire::codec::rates::{Rate, encode_table};
+use efference::wire::codec::rates::{Rate, encode_table, next_table_at};
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
@@ -93,7 +93,7 @@ impl Coded {
         let mut levels: Vec<u8> = vec![0; n_channels];
         let mut coded = Coded { bits: 0.0, table_bits: 0.0, levels: Vec::new() };
         let mut out = vec![0; UNIT_MAX];
-        let mut has_levels = false;
+        let (mut has_levels, mut next_at) = (false, next_table_at(0));
         for (number, bin) in bins.chunks_exact(n_channels).enumerate() {
             let mut first = 0;
             while first < n_channels {
@@ -111,13 +111,15 @@ impl Coded {
                 first += part.n_channels;
             }
             rates.iter_mut().zip(bin).for_each(|(rate, &count)| rate.enter(count, number as u32));
-            if TABLES_AT.contains(&(number + 1)) {
+            let n_bins = number as u32 + 1;
+            if n_bins == next_at {
+                next_at = next_table_at(n_bins);
                 let next: Vec<u8> = rates
                     .iter()
                     .zip(&levels)
-                    .map(|(rate, &level)| rate.level(has_levels.then_some(level)))
+                    .map(|(rate, &level)| rate.level(has_levels.then_some(level), next_at - n_bins))
                     .collect();
-                for (next, levels) in next.chunks(500).zip(levels.chunks(500)) {
+                for (next, levels) in next.chunks(TABLE_CHANNELS).zip(levels.chunks(TABLE_CHANNELS)) {
                     let base = has_levels.then_some((1, levels));
                     coded.table_bits += encode_table(next, base, &mut out).expect("it fits") as f64 * 8.0;
                 }
@@ -247,5 +249,5 @@ const UNIT_CHANNELS: usize = 1_024;
 const SPAN_SAMPLES: u32 = 391;
 /// Bins that are coded as crossings: 6 s.
 const TIMED_BINS: usize = 300;
-/// Bins after which a new table goes out: 2, 8 and 32 s.
-const TABLES_AT: [usize; 3] = [100, 400, 1_600];
+/// Levels that are told at once, which a packet has room for.
+const TABLE_CHANNELS: usize = 1_000;

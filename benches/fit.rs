@@ -13,13 +13,18 @@ use efference::{SampleIndex, binning::Bin, config::Features};
 use ndarray::Array2;
 use std::time::Instant;
 
+#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let number = |name: &str, default: usize| {
         let at = arguments.iter().position(|argument| argument == name);
         at.and_then(|at| arguments.get(at + 1)).and_then(|value| value.parse().ok()).unwrap_or(default)
     };
-    let (n_channels, n_bins) = (number("--channels", 50_000), number("--bins", 30_000));
+    // `--test` asks whether it runs at all.
+    let (n_channels, n_bins) = match arguments.iter().any(|argument| argument == "--test") {
+        true => (2_000, 3_000),
+        false => (number("--channels", 50_000), number("--bins", 30_000)),
+    };
     let threads = number("--threads", 2);
     let n_test = n_bins / 30;
     let (counts, movement) = session(n_channels, n_bins + n_test);

@@ -28,6 +28,18 @@ pub enum StreamKind {
     Counts,
     /// Crossings one by one, found by the device: starts at `binning`, and costs by their number.
     Crossings,
+    /// Power in a band, measured by the device in bins of its own: starts at `binning`. A block holds levels,
+    /// `8 · log2` of the mean square in counts², in the place of counts.
+    Power(PowerBand),
+}
+
+/// In which band a device measures power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PowerBand {
+    /// That of spikes, 250 Hz to 5 kHz.
+    Spikes,
+    /// That of field potentials, 70 to 150 Hz.
+    Field,
 }
 
 impl StreamKind {
@@ -37,6 +49,8 @@ impl StreamKind {
             StreamKind::Broadband => "broadband",
             StreamKind::Counts => "counts",
             StreamKind::Crossings => "crossings",
+            StreamKind::Power(PowerBand::Spikes) => "spike-band-power",
+            StreamKind::Power(PowerBand::Field) => "band-power",
         }
     }
 }
@@ -48,8 +62,8 @@ pub struct StreamInfo {
     pub kind: StreamKind,
     /// Frames a second.
     pub sample_rate: SampleRate,
-    /// Microvolt of one count of a broadband sample; `None` where the maker doesn't say (then the
-    /// pipeline works in counts) and for streams of counts.
+    /// Microvolt of one count of a broadband sample, of one that power was measured on too; `None` where the maker
+    /// doesn't say (then the pipeline works in counts) and for streams of counts.
     pub uv_per_count: Option<f32>,
     /// One name per channel; the channel map.
     pub channels: Vec<String>,

@@ -67,7 +67,7 @@ impl Rig {
         let n_channels = info.n_channels();
         let n_features = config.bins.features.width(n_channels);
         let thresholds = match info.kind {
-            StreamKind::Counts | StreamKind::Crossings => Vec::new(),
+            StreamKind::Counts | StreamKind::Crossings | StreamKind::Power(_) => Vec::new(),
             // One channel in ten is flat.
             StreamKind::Broadband => {
                 (0..n_channels).map(|c| if c % 10 == 9 { f32::NEG_INFINITY } else { -40.0 }).collect()
@@ -509,7 +509,9 @@ fn a_segment_knows_nothing_of_the_one_before() {
     ] {
         let settings = match kind {
             StreamKind::Broadband => settings("negative", 6, true, "counts-and-power", 10.0),
-            StreamKind::Counts | StreamKind::Crossings => "[bins]\nwidth_ms = 10".to_string(),
+            StreamKind::Counts | StreamKind::Crossings | StreamKind::Power(_) => {
+                "[bins]\nwidth_ms = 10".to_string()
+            }
         };
         let rig = Rig::new(info(kind, 6, 30_000.0), &settings, samples);
         let run = |pipeline: &mut Pipeline, starts: &[usize]| {

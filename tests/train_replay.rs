@@ -293,3 +293,27 @@ fn recorded_choices_are_decoded_as_well_as_ever() {
     println!("lda: accuracy {accuracy:.4} (recorded)");
     assert!(accuracy >= 0.950, "accuracy {accuracy}");
 }
+
+#[test]
+fn field_potentials_need_no_config() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("fields").display().to_string();
+    let address = "sim:synchron-stentrode,seconds=30,seed=2";
+    let live = run(&["run", "--source", address, "--seconds", "1", "--json"]);
+    assert_eq!((live.code, live.stdout.contains("\"bins\"")), (0, true), "{}", live.stderr);
+    let trained = run(&["train", address, "--decoder", "wiener", "--out", &out]);
+    assert_eq!(trained.code, 0, "{}", trained.stderr);
+    let about = std::fs::read_to_string(folder.path().join("fields/model.toml")).expect("a model");
+    for said in ["low_cut_hz = 70.0", "high_cut_hz = 150.0", "features = \"power\"", "width_ms = 50.0"] {
+        assert!(about.contains(said), "{said}: {about}");
+    }
+    // Who names a band has chosen.
+    let config = folder.path().join("own.toml");
+    std::fs::write(&config, "[front_end]\nlow_cut_hz = 5\nhigh_cut_hz = 30\n[bins]\nfeatures = \"power\"\n")
+        .expect("a temporary file");
+    let out = folder.path().join("own").display().to_string();
+    let own = run(&["train", address, "--config", &config.display().to_string(), "--out", &out]);
+    assert_eq!(own.code, 0, "{}", own.stderr);
+    let about = std::fs::read_to_string(folder.path().join("own/model.toml")).expect("a model");
+    assert!(about.contains("low_cut_hz = 5.0") && about.contains("width_ms = 20.0"), "{about}");
+}

@@ -1,8 +1,8 @@
 //! Figures of a whole link in simulated time: what it takes, what a lossy radio costs a decoder, what random faults do.
 //!
-//! In: `--scripts N` random fault scripts (1,000 by default), `--seconds S` for the others,
-//! `--only throughput|loss|scripts` for one part. Out: lines `name value` for
-//! `scripts/figures link`. All of it synthetic.
+//! In: `--scripts N` random fault scripts (1,000 by default) from the seed `--first F` on (0), `--seconds S` for the
+//! others, `--only throughput|loss|scripts` for one part. Out: lines `name value` for `scripts/figures link`. All of it
+//! synthetic.
 
 use efference::Error;
 use efference::config::{Config, DecoderConfig, DecoderKind};
@@ -22,7 +22,8 @@ fn main() -> Result<(), Error> {
         let mut arguments = std::env::args().skip_while(|argument| argument != name).skip(1);
         arguments.next().and_then(|value| value.parse().ok()).unwrap_or(usual)
     };
-    let (n_scripts, seconds) = (argument("--scripts", 1_000), argument("--seconds", 60));
+    let (first, n_scripts) = (argument("--first", 0), argument("--scripts", 1_000));
+    let seconds = argument("--seconds", 60);
     let only = std::env::args().skip_while(|argument| argument != "--only").nth(1);
     let is_wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
     if is_wanted("throughput") {
@@ -32,7 +33,7 @@ fn main() -> Result<(), Error> {
         loss(seconds.max(30) as f64 * 5.0)?;
     }
     if is_wanted("scripts") {
-        scripts(n_scripts)?;
+        scripts(first, n_scripts)?;
     }
     Ok(())
 }
@@ -144,11 +145,11 @@ fn decoded(world: &mut World, config: &Config, decoder: &Decoder, n_bins: u64) -
     Ok(score.velocity_r2.map_or(0.0, |r2| r2.mean))
 }
 
-fn scripts(n: u64) -> Result<(), Error> {
+fn scripts(first: u64, n: u64) -> Result<(), Error> {
     let n_threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    let runs = |first: u64| -> Result<(Vec<f64>, u64), Error> {
+    let runs = |thread: u64| -> Result<(Vec<f64>, u64), Error> {
         let (mut recovered, mut wrong) = (Vec::new(), 0);
-        for seed in (first..n).step_by(n_threads as usize) {
+        for seed in (first + thread..first + n).step_by(n_threads as usize) {
             match run(seed)? {
                 Outcome::Held { recovered_ms, .. } => recovered.extend(recovered_ms),
                 Outcome::Wrong(what) => {
@@ -161,7 +162,7 @@ fn scripts(n: u64) -> Result<(), Error> {
     };
     let (mut recovered, mut wrong) = (Vec::new(), 0);
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..n_threads).map(|first| scope.spawn(move || runs(first))).collect();
+        let threads: Vec<_> = (0..n_threads).map(|thread| scope.spawn(move || runs(thread))).collect();
         for thread in threads {
             let (found, n_wrong) = thread.join().expect("no script panics")?;
             recovered.extend(found);

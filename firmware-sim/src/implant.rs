@@ -4,6 +4,7 @@
 
 use efference::Error;
 use efference::device::{Profile, Signal};
+use efference::link::Device;
 use efference_firmware::link::{Abilities, Identity, LinkEnd, LinkMemory, RAW_MAX, SLOT, Tables};
 use efference_firmware::signal::{
     ChannelState, Crossing, FieldState, FrontEnd, History, Memory, Settings, Snippet,
@@ -36,6 +37,30 @@ pub struct Build {
     pub access: Access,
 }
 
+impl Build {
+    /// As the host will know it, its modes left open.
+    pub fn device(&self) -> Device {
+        Device {
+            boot: self.boot,
+            firmware: (1, 0),
+            n_electrodes: self.n_electrodes,
+            sample_rate_millihertz: (self.sample_rate_hz * 1e3).round() as u32,
+            bits: self.profile.bits.value as u8,
+            nv_per_count: Some(nv_per_count(&self.profile)).filter(|&nv| nv > 0),
+            modes: 0,
+            mtu_max: usize::from(self.mtu),
+            n_raw_max: RAW_MAX,
+            synthetic: true,
+            name: self.name.clone(),
+            profile: self.profile.name.clone(),
+        }
+    }
+}
+
+fn nv_per_count(profile: &Profile) -> u32 {
+    (profile.uv_per_count.value * 1e3).round() as u32
+}
+
 /// Memory of an implant.
 pub struct Owned {
     build: Build,
@@ -56,6 +81,7 @@ struct Tied {
     used: Vec<u8>,
     next: Vec<u8>,
     outbox: Vec<u8>,
+    impedances: Vec<u16>,
     raw: Vec<RawChannel>,
 }
 
@@ -99,6 +125,7 @@ impl OwnedImplant {
                 used: vec![0; n],
                 next: vec![0; n],
                 outbox: vec![0; SLOT * build.n_datagrams],
+                impedances: vec![u16::MAX; n],
                 raw: vec![RawChannel::new(bits); RAW_MAX],
             },
             build,
@@ -107,7 +134,7 @@ impl OwnedImplant {
             let owned: &mut Owned = owned.borrow_mut();
             let Owned { build, channels, counts, powers, fields, histories, crossings, snippets, link } =
                 owned;
-            let Tied { totals, rates, used, next, outbox, raw } = link;
+            let Tied { totals, rates, used, next, outbox, impedances, raw } = link;
             let memory = Memory { channels, counts, powers, fields, histories, crossings, snippets };
             let front = FrontEnd::new(settings, memory)
                 .map_err(|found| Error::usage(place, format!("memory of {} channels", found.n_found)))?;
@@ -121,12 +148,12 @@ impl OwnedImplant {
             let identity = Identity {
                 boot: build.boot,
                 bits,
-                nv_per_count: (build.profile.uv_per_count.value * 1e3).round() as u32,
+                nv_per_count: nv_per_count(&build.profile),
                 synthetic: true,
                 name: &build.name,
                 profile: &build.profile.name,
             };
-            let memory = LinkMemory { totals, tables: Tables::new(rates, used, next), outbox };
+            let memory = LinkMemory { totals, tables: Tables::new(rates, used, next), outbox, impedances };
             let link = LinkEnd::new(build.access.clone(), identity, abilities, memory);
             Ok(Implant::new(front, link, raw, bits, rate_millihertz))
         })

@@ -6,6 +6,7 @@ pub mod body;
 pub mod clock;
 pub mod device_faults;
 pub mod faults;
+pub mod impedance;
 pub mod implant;
 pub mod radio;
 pub mod scripts;

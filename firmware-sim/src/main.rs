@@ -57,6 +57,10 @@ struct ServeArgs {
     /// Hand the firmware the simulated spikes themselves: for more electrodes than a desk can filter in real time
     #[arg(long)]
     spikes: bool,
+    /// Simulate so many seconds of spikes beforehand and repeat them: for more electrodes than this computer can simulate
+    /// as fast as they fire
+    #[arg(long, value_name = "SECONDS", requires = "spikes")]
+    rehearse: Option<f64>,
     /// Bits a second that the radio carries [default: the profile's link budget]
     #[arg(long, value_name = "BPS")]
     budget: Option<u64>,
@@ -66,6 +70,12 @@ struct ServeArgs {
     /// From the last bit sent to the packet at the other end, ms
     #[arg(long, default_value_t = 2.0)]
     latency_ms: f64,
+    /// Say what a receiver needs again each second, for those that can't ask for it
+    #[arg(long)]
+    broadcast: bool,
+    /// Joules of its full cell (made up; 200 last a day)
+    #[arg(long, value_name = "JOULE", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    battery: Option<u32>,
     /// Its name
     #[arg(long, default_value = "pretend")]
     name: String,
@@ -102,9 +112,9 @@ struct BleArgs {
     /// Send each packet again so many packets later, as an attacker would
     #[arg(long, value_name = "PACKETS", hide = true)]
     replay: Option<usize>,
-    /// Send old packets wherever there is room, to see what the radio carries
-    #[arg(long, hide = true)]
-    flood: bool,
+    /// Send old packets wherever there is room, so many a second at most, to see what the radio carries
+    #[arg(long, value_name = "PACKETS/S", hide = true)]
+    flood: Option<f64>,
 }
 
 /// Read a fault script, say what is wrong with it, or print it as it was understood.
@@ -183,8 +193,15 @@ fn run(args: &ServeArgs) -> Result<(), Error> {
         access,
     };
     let (name, n) = (build.profile.name.clone(), build.n_electrodes);
-    let tissue = Tissue::open(&args.device, args.spikes, seconds + 1.0)?;
+    let mut tissue = Tissue::open(&args.device, args.spikes, seconds + 1.0)?;
+    if let Some(rehearsed) = args.rehearse {
+        tissue.rehearse(rehearsed, seconds + 1.0)?;
+    }
     let mut body = Body::new(build, tissue, &script, number(8))?;
+    body.set_broadcast(args.broadcast);
+    if let Some(joule) = args.battery {
+        body.set_battery(joule);
+    }
     let Some(address) = address else {
         return over_bluetooth(
             args,
@@ -248,7 +265,7 @@ fn over_bluetooth(args: &ServeArgs, body: Body, what: &str, seconds: f64) -> Res
         att_mtu: ble.att_mtu,
         interval_ms,
         replay_after: ble.replay,
-        floods: ble.flood,
+        flood_hz: ble.flood,
     };
     eprintln!("{what}, over Bluetooth LE as `{}`; Ctrl-C ends it", args.name);
     let served = serve(body, &settings, seconds, &STOP)?;

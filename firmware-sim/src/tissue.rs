@@ -7,12 +7,22 @@ use efference::block::{Block, Crossing, Payload, StreamKind};
 use efference::recording::{self, Recording, Truth};
 use efference::sources::{ReadOutcome, SampleSource};
 use efference::{Error, SampleRate};
+use std::collections::HashSet;
 
 /// Simulated tissue round an implant.
 pub struct Tissue {
     source: Box<dyn SampleSource>,
     block: Block,
     truth: Truth,
+    dead: Vec<bool>,
+    rehearsed: Option<Rehearsed>,
+}
+
+/// Blocks of spikes that were simulated beforehand.
+struct Rehearsed {
+    blocks: Vec<(u32, Vec<Crossing>)>,
+    next: usize,
+    left_ms: u64,
 }
 
 /// What was heard within a block.
@@ -39,8 +49,36 @@ impl Tissue {
         let kind = if spikes { "crossings,width_ms=1" } else { "broadband" };
         let Recording { source, truth, .. } =
             recording::open(&format!("sim:{address},kind={kind},seconds={seconds}"), None)?;
+        // Of spikes, who is silent may just have no neuron.
+        let dead = recording::open(&format!("sim:{address},kind=broadband,seconds=1"), None)?;
+        let silent: HashSet<&String> = dead.about.silent_channels.iter().collect();
+        let dead = source.info().channels.iter().map(|name| silent.contains(name)).collect();
         let block = source.new_block();
-        Ok(Tissue { source, block, truth })
+        Ok(Tissue { source, block, truth, dead, rehearsed: None })
+    }
+
+    /// Simulates its first `seconds` now and repeats them for `lifetime`: for tissue that takes longer to simulate than it
+    /// lasts. What the user intends isn't true of the repetitions.
+    ///
+    /// # Errors
+    /// Where samples are simulated, of which there would be too many.
+    pub fn rehearse(&mut self, seconds: f64, lifetime: f64) -> Result<(), Error> {
+        let (wanted_ms, mut ms, mut blocks) = ((seconds * 1e3).max(1.0) as u64, 0, Vec::new());
+        while ms < wanted_ms {
+            let Some(Heard::Spikes { n_ms, spikes }) = self.read()? else {
+                return Err(Error::usage("--rehearse", "samples, or more than the tissue's life")
+                    .legal("with --spikes, for less than --seconds"));
+            };
+            blocks.push((n_ms, spikes.to_vec()));
+            ms += u64::from(n_ms);
+        }
+        self.rehearsed = Some(Rehearsed { blocks, next: 0, left_ms: (lifetime * 1e3) as u64 });
+        Ok(())
+    }
+
+    /// Whether each electrode hears nothing from the beginning on.
+    pub fn dead_electrodes(&self) -> &[bool] {
+        &self.dead
     }
 
     /// Electrodes.
@@ -63,6 +101,13 @@ impl Tissue {
     /// # Errors
     /// None of a simulator.
     pub fn read(&mut self) -> Result<Option<Heard<'_>>, Error> {
+        if let Some(rehearsed) = &mut self.rehearsed {
+            let (n_ms, spikes) = &rehearsed.blocks[rehearsed.next];
+            rehearsed.next = (rehearsed.next + 1) % rehearsed.blocks.len();
+            let is_over = rehearsed.left_ms < u64::from(*n_ms);
+            rehearsed.left_ms = rehearsed.left_ms.saturating_sub(u64::from(*n_ms));
+            return Ok((!is_over).then_some(Heard::Spikes { n_ms: *n_ms, spikes }));
+        }
         if self.source.read(&mut self.block)? == ReadOutcome::End {
             return Ok(None);
         }
@@ -98,5 +143,26 @@ mod tests {
             (ms, n_spikes) = (ms + n_ms, n_spikes + spikes.len());
         }
         assert!(ms == 1000 && n_spikes > 10, "{ms} ms, {n_spikes} spikes");
+    }
+
+    #[test]
+    fn what_was_rehearsed_is_heard_again_and_again() {
+        let open = || Tissue::open("blackrock-utah,electrodes=16,seed=2", true, 2.0).expect("legal");
+        let heard = |tissue: &mut Tissue| {
+            let mut all = Vec::new();
+            while let Some(Heard::Spikes { n_ms, spikes }) = tissue.read().expect("a simulator") {
+                all.push((n_ms, spikes.to_vec()));
+            }
+            all
+        };
+        let (live, mut rehearsed) = (heard(&mut open()), open());
+        rehearsed.rehearse(0.5, 1.2).expect("spikes");
+        let again = heard(&mut rehearsed);
+        assert_eq!(again.iter().map(|(n_ms, _)| n_ms).sum::<u32>(), 1200);
+        let first: Vec<_> = live.iter().take(500).cloned().collect();
+        assert_eq!(&again[..500], &first[..]);
+        assert_eq!(&again[500..1000], &first[..]);
+        let mut samples = Tissue::open("blackrock-utah,electrodes=16,seed=2", false, 1.0).expect("legal");
+        assert!(samples.rehearse(0.5, 1.0).is_err());
     }
 }

@@ -12,9 +12,9 @@ use crate::tissue::Tissue;
 use efference::Error;
 use efference::HostTime;
 use efference::block::{Block, StreamInfo};
-use efference::link::{Settings, Wanted};
+use efference::link::{Host, Settings, Wanted};
 use efference::recording::Truth;
-use efference::sources::link::{Feed, LinkReport, PACKET_MAX};
+use efference::sources::link::{Feed, LinkReport, PACKET_MAX, fit};
 use efference::sources::{ReadOutcome, SampleSource};
 use efference::wire::session::{Access, Key};
 use ndarray::{Axis, Slice};
@@ -88,19 +88,11 @@ impl World {
             spikes_given: scene.spikes,
             access: access.clone(),
         };
-        let n = build.n_electrodes;
+        let info = fit::stream_of(&build.device(), &scene.wanted)?;
         let tissue = Tissue::open(&scene.device, scene.spikes, scene.seconds + 1.0)?;
         let body = Body::new(build, tissue, &scene.script, scene.seed)?;
         bytes[31] ^= 0xff;
         let feed = Feed::new(Settings::new(access, bytes, scene.wanted.clone()), "world")?;
-        let rate = efference::SampleRate::new(1e6 / f64::from(scene.wanted.bin_width_us), "world")?;
-        let info = StreamInfo {
-            kind: efference::block::StreamKind::Counts,
-            sample_rate: rate,
-            uv_per_count: None,
-            channels: (1..=n).map(|electrode| format!("e{electrode:05}")).collect(),
-            synthetic: true,
-        };
         Ok(World {
             body,
             radio: Radio::new(&scene.script, scene.budget)?,
@@ -129,10 +121,17 @@ impl World {
         let World { body, radio, feed, heard_at, .. } = self;
         let mut packet = [0; PACKET_MAX];
         let mut down = Vec::new();
-        exchange(body, radio, now, &mut packet, |packet| {
-            *heard_at = at;
-            feed.take(at, packet, |_, packet| down.push(packet.to_vec()));
-        });
+        exchange(
+            body,
+            radio,
+            now,
+            &mut packet,
+            |_| (),
+            |packet| {
+                *heard_at = at;
+                feed.take(at, packet, |_, packet| down.push(packet.to_vec()));
+            },
+        );
         feed.pass_time(at, |_, packet| down.push(packet.to_vec()));
         if now >= self.end_us {
             let sent = body.implant().with(|implant| implant.link().n_sent());
@@ -201,6 +200,11 @@ impl World {
     /// Where everything has gone.
     pub fn report(&mut self) -> LinkReport {
         self.feed.report()
+    }
+
+    /// The host's end.
+    pub fn host(&mut self) -> &mut Host {
+        self.feed.host()
     }
 
     /// The device.

@@ -26,6 +26,7 @@ fn run(seconds: u64, budget_bps: u32, loss: u64) {
         totals: &mut totals,
         tables: Tables::new(&mut rates, &mut used, &mut next),
         outbox: &mut outbox,
+        impedances: &mut [],
     };
     let identity =
         Identity { boot: 1, bits: 10, nv_per_count: 0, synthetic: true, name: "test", profile: "test" };

@@ -4,6 +4,7 @@
 use efference::block::{COUNT_UNKNOWN, Payload};
 use efference::link::Wanted;
 use efference::sources::SampleSource;
+use efference::wire::Operation;
 use firmware_sim::faults::{Direction, Script};
 use firmware_sim::radio::Radio;
 use firmware_sim::scripts::{Outcome, run};
@@ -103,7 +104,8 @@ fn a_budget_that_is_too_small_widens_bins_and_says_so() {
 #[test]
 fn random_faults_end_nothing_and_the_stream_comes_back() {
     let n: u64 = std::env::var("FAULT_SCRIPTS").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
-    for seed in 0..n {
+    // The last ones came back late once: after a radio that carried a kilobit a second, or nothing, for seconds.
+    for seed in (0..n).chain([1_375, 4_017, 7_306, 7_683, 10_736]) {
         let outcome = run(seed).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         if let Outcome::Wrong(what) = outcome {
             panic!("seed {seed}: {what}\n{}", Script::random(seed));
@@ -119,4 +121,62 @@ fn a_radio_without_room_refuses() {
         radio.send(0, Direction::Up, &[1; 200]).expect("there is room");
     }
     assert!(radio.send(0, Direction::Up, &[1; 200]).is_err());
+}
+
+#[test]
+fn charge_falls_with_what_the_radio_sends_and_an_empty_cell_takes_the_device_down() {
+    let percent = |budget_bps: u32, seconds: f64| {
+        let wanted = Wanted { budget_bps, ..Wanted::default() };
+        let scene = Scene { wanted, ..Scene::new("blackrock-utah,electrodes=96,seed=2,rate_hz=40", seconds) };
+        let mut world = World::new(&scene).expect("legal");
+        // A joule: five milliwatts last 200 s.
+        world.body().set_battery(1);
+        while world.step().expect("a simulation") {}
+        let report = world.report();
+        let seconds = world.now_us() as f64 * 1e-6;
+        let sent_bits = world.ledgers().0.sent as f64 * 8.0;
+        (report.battery_percent.expect("telemetry came"), seconds, sent_bits, world.body().is_on())
+    };
+    let (thrifty, lavish) = (percent(6_000, 60.0), percent(0, 60.0));
+    assert!(lavish.0 < thrifty.0 && thrifty.0 < 75 && thrifty.3, "{thrifty:?} and {lavish:?}");
+    let (_, _, _, is_on) = percent(0, 210.0);
+    assert!(!is_on, "5 mW for 210 s are more than a joule");
+}
+
+#[test]
+fn a_scripted_battery_browns_the_device_out_and_telemetry_tells_it_before() {
+    let text = "[[fault]]\nkind = \"battery\"\npoints = [[0, 1.0], [6, 0.1], [7, 0.1], [9, 1.0]]\nreset_below = 0.2\nback_from = 0.5";
+    let script = Script::parse(text, "test").expect("legal");
+    let scene = Scene { script, ..Scene::new("blackrock-utah,electrodes=16,seed=2", 14.0) };
+    let mut world = World::new(&scene).expect("legal");
+    let (mut lowest, mut was_off, mut block) = (100, false, world.new_block());
+    while world.step().expect("a simulation") {
+        while world.pop(&mut block).is_some() {}
+        lowest = lowest.min(world.report().battery_percent.unwrap_or(100));
+        was_off |= !world.body().is_on();
+    }
+    let report = world.report();
+    assert!(was_off && (15..50).contains(&lowest), "{lowest} %");
+    assert!(report.balanced && report.ledger.link.boots == 2, "{:?}", report.ledger.link);
+    assert!(report.battery_percent > Some(90), "charged again");
+}
+
+#[test]
+fn impedances_come_when_asked_for_and_dead_electrodes_read_open() {
+    let text = "[[fault]]\nkind = \"dead-electrodes\"\nfrom_s = 0\nchannels = [3, 77]";
+    let script = Script::parse(text, "test").expect("legal");
+    let device = "blackrock-utah,electrodes=96,seed=2,dead=0";
+    let mut world = World::new(&Scene { script, ..Scene::new(device, 6.0) }).expect("legal");
+    for _ in 0..2_000 {
+        world.step().expect("a simulation");
+    }
+    let asked = Operation::RequestImpedance { first_electrode: 0, n_electrodes: 96 };
+    world.host().command(asked).expect("nothing else waits");
+    while world.step().expect("a simulation") {}
+    let impedances = world.report().impedances.expect("they came");
+    assert_eq!((impedances.n_measured, impedances.n_open), (96, 2));
+    assert!(impedances.lowest_kohm >= 80.0 && impedances.highest_kohm <= 1_000.0, "{impedances:?}");
+    assert!(
+        impedances.lowest_kohm < impedances.median_kohm && impedances.median_kohm < impedances.highest_kohm
+    );
 }

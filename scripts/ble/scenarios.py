@@ -62,6 +62,14 @@ def full_rate(outcome):
     return line(outcome) + f"; {link['format']}"
 
 
+def electrodes_50k(outcome):
+    found, link = bins(outcome), outcome.link()
+    need(50_000 in link["device"].values(), f"{link['device']}")
+    need(found["whole"] >= 30, f"{found['whole']} bins alone: {found}")
+    need("instead of" in link["format"], f"it doesn't say what was given up: {link['format']}")
+    return line(outcome) + f"; {link['format']}"
+
+
 def reboot(outcome):
     boots = outcome.link()["ledger"]["link"]["boots"]
     need(boots == 2, f"{boots} boots were seen")
@@ -114,6 +122,7 @@ def two(outcome):
 CHECKS = {
     "clean": clean,
     "full_rate": full_rate,
+    "electrodes_50k": electrodes_50k,
     "errors_10": nothing_lost,
     "errors_30": nothing_lost,
     "blackout_1": recovers(300, (1, 2), 120),

@@ -26,6 +26,18 @@ LOSSES = {"0.15": 0.98, "0.5": 0.90, "0.85": 0.56}
 DRAWS = 20
 # A recording in which some 1,024 channels have enough events to be decoded, for the time of solving again.
 N1 = "sim:neuralink-n1,kind=counts,width_ms=20,electrodes=1470,seconds=120,seed=1"
+# Calibration takes 3 simulated minutes; everything was chosen on seeds 1 to 4.
+WEBGRID_SOURCE = "sim:neuralink-n1,seed=101"
+WEBGRID_SEEDS = 20
+DWELL = "calibrated for 3 min, clicks by dwell"
+SWITCH = "calibrated for 3 min, pointing alone: clicks by a switch"
+WEBGRID = [
+    ("webgrid.n1.bps", "expert", (), DWELL, 10.4),
+    ("webgrid.n1.typical.bps", "typical", (), DWELL, None),
+    ("webgrid.n1.pointing.bps", "expert", ("--click", "switch"), SWITCH, None),
+    ("webgrid.ideal.bps", "expert", ("--click", "switch", "--ideal"), "an ideal cursor, as a mouse", None),
+    ("webgrid.ideal.typical.bps", "typical", ("--click", "switch", "--ideal"), "an ideal cursor, as a mouse", None),
+]
 
 
 def figures(lab):
@@ -40,6 +52,19 @@ def figures(lab):
     measured.append(resolved(lab))
     measured += fit_50k()
     measured += decode()
+    measured += webgrid(lab)
+    return measured
+
+
+def webgrid(lab):
+    """Bits a second of a simulated user on Webgrid, with seeds on which nothing was chosen; and the user's own ceiling."""
+    measured = []
+    for figure, user, flags, words, target in WEBGRID:
+        command = ("task", "webgrid", WEBGRID_SOURCE, "--seeds", WEBGRID_SEEDS, "--user", user, *flags)
+        data = f"closed loop, Webgrid 30 × 30, user `{user}`, {words}, median of {WEBGRID_SEEDS} seeds"
+        row = Figure(figure, "bits/s", "higher", data, True, lab.shown(*command), target=target)
+        row.value = lab.run(*command)["median"]["bits_per_second"]
+        measured.append(row)
     return measured
 
 

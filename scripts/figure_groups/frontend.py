@@ -1,4 +1,4 @@
-"""Group `frontend`: the front end from 1,024 to 50,000 channels, against a ceiling and against peers; and live.
+"""Group `frontend`: the front end from 1,024 to 50,000 channels, against a ceiling and against peers.
 
 Every stream is the simulator's: all of it is synthetic. Throughput is by the clock. Ratios are of the time for which a
 program had a core, taken within a run whose sides alternate, so that a shared machine doesn't decide them. Each row
@@ -11,7 +11,6 @@ import os
 import statistics
 import subprocess
 
-from .live import live
 from .machine import ROOT
 from .measure import Absent, Figure, built_bench, say
 
@@ -26,9 +25,9 @@ CORE = max(os.sched_getaffinity(0))
 TURNS = 3
 
 
-def figures(lab):
+def figures(_lab):
     program = built_bench("figures")
-    return [*front_end(program), *against_scipy(program), *against_spikeinterface(program), *live(lab)]
+    return [*front_end(program), *against_scipy(program), *against_spikeinterface(program)]
 
 
 def front_end(program):

@@ -1,4 +1,4 @@
-"""Part of group `frontend`: `efference run` in real time, its source on the same cores. All of it is synthetic."""
+"""Group `live`: `efference run` in real time, its source on the same cores. All of it is synthetic."""
 
 import os
 
@@ -35,7 +35,7 @@ TARGETS = {
 }
 
 
-def live(lab):
+def figures(lab):
     shown, allocations = [], []
     for name, targets in TARGETS.items():
         command, report, load, skipped = run(lab, name)

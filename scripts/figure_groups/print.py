@@ -14,23 +14,34 @@ def table(about, rows):
 
 
 def markdown(about, rows):
-    lines = [
-        f"Measured {about['date']} on {about['machine']}, load {about['load']}, {about['rustc']}, "
-        f"commit {about['commit']}.",
-        "",
-        "| figure | value | unit | target | holds | data |",
-        "|---|--:|---|--:|---|---|",
-    ]
-    for row in rows:
-        cells = [f"`{row['name']}`", value(row), row["unit"], target(row), holds(row), data(row)]
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "The command of each:", "", "```text"]
+    """The table, and the command of each row."""
+    lines = [measured(about), "", *rows_of(rows), "", "The command of each:", "", "```text"]
     commands = {}
     for row in rows:
         commands.setdefault(row["command"], []).append(row["name"])
     for command, names in commands.items():
         lines += [f"# {', '.join(names)}", *command.split(" && ")]
     return "\n".join([*lines, "```"])
+
+
+def brief(about, rows):
+    """The rows that have a target."""
+    return "\n".join([measured(about), "", *rows_of([row for row in rows if row["target"] is not None])])
+
+
+def measured(about):
+    return (
+        f"Measured {about['date']} on {about['machine']}, load {about['load']}, {about['rustc'].split(' (')[0]}, "
+        f"commit {about['commit']}."
+    )
+
+
+def rows_of(rows):
+    lines = ["| figure | value | unit | target | holds | data |", "|---|--:|---|--:|---|---|"]
+    for row in rows:
+        cells = [f"`{row['name']}`", value(row), row["unit"], target(row), holds(row), data(row)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def heading(about):
@@ -44,7 +55,7 @@ def value(row):
 def target(row):
     if row["target"] is None:
         return "none"
-    return f"{'≥' if row['better'] == 'higher' else '≤'} {row['target']:g}"
+    return f"{'≥' if row['better'] == 'higher' else '≤'} {number(row['target']) if row['target'] >= 1e4 else format(row['target'], 'g')}"
 
 
 def holds(row):
@@ -56,5 +67,9 @@ def data(row):
 
 
 def number(value):
-    """Four decimals, or two digits where those would be zeros."""
-    return f"{value:.4f}" if value == 0 or abs(value) >= 0.01 else f"{value:.2g}"
+    """Four decimals or digits, two digits of what is tiny, and whole numbers whole."""
+    if value == round(value):
+        return f"{value:,.0f}"
+    if abs(value) < 0.01:
+        return f"{value:.2g}"
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"

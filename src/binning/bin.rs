@@ -7,7 +7,7 @@
 //!
 //! Bins of a stream of crossings say which channels had any, and cost by these alone, however many channels there are.
 
-use crate::binning::{BinSchedule, Touched};
+use crate::binning::{BinSchedule, PowerScale, Touched};
 use crate::block::{COUNT_UNKNOWN, Crossing};
 use crate::config::Features;
 use crate::time::SampleIndex;
@@ -152,6 +152,18 @@ impl BinBuilder {
             for (channel, _) in counts.iter().enumerate().filter(|(_, count)| **count == COUNT_UNKNOWN) {
                 self.bin.unknown[channel / 64] |= 1 << (channel % 64);
                 self.bin.features[channel] = 0.0;
+            }
+        }
+        self.add_frames(1);
+    }
+
+    /// The same of one frame of power levels. A channel of which any frame is unknown is unknown in this bin.
+    pub fn add_levels(&mut self, levels: &[u16], scale: &PowerScale) {
+        let Bin { features, unknown, .. } = &mut self.bin;
+        for (channel, (sum, &level)) in features.iter_mut().zip(levels).enumerate() {
+            match level {
+                COUNT_UNKNOWN => unknown[channel / 64] |= 1 << (channel % 64),
+                level => *sum += scale.power(level),
             }
         }
         self.add_frames(1);

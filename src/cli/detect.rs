@@ -67,7 +67,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<(), Error> {
     if let Some(path) = &args.out {
         PendingFile::check(path)?;
     }
-    let mut config = SettingsArgs::of_file(args.config.clone()).config(None)?;
+    let mut config = SettingsArgs::of_file(args.config.clone()).config(None, None)?;
     if args.detector.is_some() || args.noise.is_some() || args.threshold.is_some() {
         let front_end = &mut config.front_end;
         match args.detector {

@@ -37,6 +37,7 @@ impl WantedArgs {
 Examples:
   efference link 'udp://127.0.0.1:47500?key=implant.key' --seconds 5
   efference link 'udp://127.0.0.1:47500?key=implant.key' --mode power --budget 300000 --json
+  efference link 'udp://127.0.0.1:47500?key=implant.key' --mode quiet --impedances --seconds 3
   efference link 'ble://N1-0042?key=implant.key'")]
 pub(crate) struct LinkArgs {
     /// The device: udp://, tcp://, unix://, pipe:// or ble://, with ?key=FILE or ?plain
@@ -51,6 +52,9 @@ pub(crate) struct LinkArgs {
     /// Electrodes to send raw as well
     #[arg(long, value_name = "ELECTRODE,…", value_delimiter = ',')]
     raw: Vec<u32>,
+    /// Have the device measure the impedance of its electrodes
+    #[arg(long)]
+    impedances: bool,
     #[command(flatten)]
     wanted: WantedArgs,
     /// End after so long [default: Ctrl-C]
@@ -63,7 +67,7 @@ pub(crate) struct LinkArgs {
 
 /// What a device sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Sent {
+pub(crate) enum Sent {
     /// Crossings counted in bins
     Counts,
     /// Spike-band power in bins
@@ -78,22 +82,34 @@ enum Sent {
     Quiet,
 }
 
+impl Sent {
+    pub(crate) fn mode(self) -> Mode {
+        match self {
+            Sent::Counts => Mode::Counts,
+            Sent::Power => Mode::SpikeBandPower,
+            Sent::BandPower => Mode::BandPower,
+            Sent::Crossings => Mode::Crossings,
+            Sent::Snippets => Mode::Snippets,
+            Sent::Quiet => Mode::Quiet,
+        }
+    }
+}
+
 pub(crate) fn run(args: &LinkArgs) -> Result<(), Error> {
     let address = LinkAddress::parse(&args.address, "ADDRESS")?;
     if args.seconds.is_some_and(|seconds| seconds.is_nan() || seconds <= 0.0) {
         return Err(Error::usage("--seconds", "it is not above 0").legal("a time above 0 s"));
     }
-    let mode = match args.mode {
-        Sent::Counts => Mode::Counts,
-        Sent::Power => Mode::SpikeBandPower,
-        Sent::BandPower => Mode::BandPower,
-        Sent::Crossings => Mode::Crossings,
-        Sent::Snippets => Mode::Snippets,
-        Sent::Quiet => Mode::Quiet,
+    let wanted = Wanted {
+        mode: args.mode.mode(),
+        raw_electrodes: args.raw.clone(),
+        ..args.wanted.wanted(args.bin_ms)
     };
-    let wanted = Wanted { mode, raw_electrodes: args.raw.clone(), ..args.wanted.wanted(args.bin_ms) };
     let capture = args.wanted.capture.as_deref();
     let mut source = LinkSource::connect(&address, wanted, capture, live::stop(), PATIENCE)?;
+    if args.impedances {
+        source.ask_impedances()?;
+    }
     live::is_running(true);
     let mut block = source.new_block();
     let clock = source.clock().expect("a device's own clock is that of the link");
@@ -196,8 +212,20 @@ pub(crate) fn text(report: &LinkReport) -> String {
             ledger.packets.dropped.iter().map(|(cause, n)| format!("{cause} {n}")).collect();
         lines.push(format!("packets refused: {}", causes.join(", ")));
     }
-    if let (Some(percent), Some(celsius)) = (report.battery_percent, report.temperature_c) {
-        lines.push(format!("battery {percent} %, {celsius:.1} °C"));
+    if let (Some(percent), Some(volt), Some(celsius)) =
+        (report.battery_percent, report.battery_v, report.temperature_c)
+    {
+        lines.push(format!("battery {percent} %, {volt:.2} V, {celsius:.1} °C"));
+    }
+    if let Some(impedances) = &report.impedances {
+        lines.push(format!(
+            "impedances of {} electrodes at 1 kHz: {:.0} to {:.0} kΩ, median {:.0}; {} open",
+            impedances.n_measured,
+            impedances.lowest_kohm,
+            impedances.highest_kohm,
+            impedances.median_kohm,
+            impedances.n_open
+        ));
     }
     for (seconds, what) in report.happenings.iter().take(HAPPENINGS_SHOWN) {
         lines.push(format!("  {seconds:.2} s: {what}"));

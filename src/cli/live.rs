@@ -1,18 +1,20 @@
 //! `efference run`: a stream in real time, intents as they come, and at the end where the time and every frame went.
 
+use crate::cli::link::Sent;
 use crate::cli::source::SourceArgs;
 use crate::cli::train::SettingsArgs;
 use crate::cli::{link, plot, progress, say, say_json, table};
 use efference::block::StreamKind;
 use efference::config::LiveConfig;
 use efference::intents::IntentLine;
+use efference::link::Wanted;
 use efference::live::{self, Delivery, Drill, Latency, Report, Setup, Sink, Stop};
 use efference::model::Model;
 use efference::pipeline::Calibration;
 use efference::recording::{self, Recording};
 use efference::simd::Level;
 use efference::sinks::PendingFile;
-use efference::sources::link::{LinkAddress, LinkSource};
+use efference::sources::link::{LinkAddress, LinkSource, fit};
 use efference::{Error, SampleIndex, SampleRate, train};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -78,6 +80,12 @@ pub(crate) struct RunArgs {
     /// Hold a stage up on purpose, to see what an overload does: STAGE@SECONDS:MS
     #[arg(long, value_name = "DRILL")]
     drill: Option<Drill>,
+    /// What a device sends [default: what the model wants, else counts]
+    #[arg(long, value_enum)]
+    mode: Option<Sent>,
+    /// Electrodes of a device, counted from 0, whose raw samples are decoded
+    #[arg(long, value_name = "ELECTRODE,…", value_delimiter = ',')]
+    raw: Vec<u32>,
     #[command(flatten)]
     link: link::WantedArgs,
     /// Print one JSON object
@@ -129,6 +137,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
     let model = args.model.as_deref().map(Model::load).transpose()?;
     let address = source_of(args)?;
     let place = address.name();
+    if !LinkAddress::is_link(&args.source) && (args.mode.is_some() || !args.raw.is_empty()) {
+        return Err(Error::usage("--mode", "it is for devices, and this is a recording")
+            .legal("neither --mode nor --raw"));
+    }
     let is_device = LinkAddress::is_link(&args.source) && !args.source.starts_with("capture:");
     let recording = match is_device {
         true => device(args, model.as_ref())?,
@@ -138,11 +150,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
     let info = recording.source.info().clone();
     let (config, calibration, decoder) = match &model {
         Some(model) => {
-            model.check(&recording, &place)?;
+            if !is_device {
+                model.check(&recording, &place)?;
+            }
             (model.about.config.clone(), model.calibration.clone(), Some(model.decoder.clone()))
         }
         None => {
-            let config = SettingsArgs::of_file(args.config.clone()).config(None)?;
+            let config = SettingsArgs::of_file(args.config.clone()).config(None, Some(&info))?;
             let config = recording.settle(config, &place)?;
             let calibration = match info.kind {
                 StreamKind::Broadband => {
@@ -150,7 +164,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
                     train::calibrate(&mut *address.open()?.source, &config, SampleIndex(0))?
                 }
                 // The device has found crossings with thresholds of its own.
-                StreamKind::Counts | StreamKind::Crossings => Calibration::default(),
+                StreamKind::Counts | StreamKind::Crossings | StreamKind::Power(_) => Calibration::default(),
             };
             (config, calibration, None)
         }
@@ -210,14 +224,18 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
     }
 }
 
-/// Calls a device, and asks it for bins of the model's width.
+/// Calls a device, and asks it for what the model wants.
 fn device(args: &RunArgs, model: Option<&Model>) -> Result<Recording, Error> {
     let address = LinkAddress::parse(&args.source, "--source")?;
-    let width_ms = model.map_or(BIN_WIDTH_MS, |model| 1e3 / model.about.stream.sample_rate_hz);
+    let (mode, width_ms) = fit::plan(model.map(|model| &model.about), args.mode.map(Sent::mode), &args.raw)?;
+    let wanted = Wanted { mode, raw_electrodes: args.raw.clone(), ..args.link.wanted(width_ms) };
     let spinner = progress::spinner(&format!("calling {}", address.carrier));
     let capture = args.link.capture.as_deref();
-    let source = LinkSource::connect(&address, args.link.wanted(width_ms), capture, &STOP, link::PATIENCE)?;
+    let source = LinkSource::connect(&address, wanted.clone(), capture, &STOP, link::PATIENCE)?;
     spinner.finish_and_clear();
+    if let Some(device) = source.device() {
+        fit::check(device, &wanted, model, &address.carrier.to_string())?;
+    }
     Ok(recording::of_source(&address.carrier.to_string(), "link", Box::new(source), 0))
 }
 
@@ -401,8 +419,6 @@ fn text(report: &Report, source: &str) -> String {
     lines.join("\n")
 }
 
-/// The field's usual width, for a device without a model.
-const BIN_WIDTH_MS: f64 = 20.0;
 /// Changes of electrodes that the text shows.
 const FAULTS_SHOWN: usize = 12;
 /// As long as a simulated recording can be.

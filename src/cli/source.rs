@@ -8,7 +8,7 @@ use std::path::Path;
 /// Arguments that name a recording.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct SourceArgs {
-    /// A file, a folder of WAV files, or a simulator's address such as `sim:neuralink-n1,seconds=60`
+    /// A file, a folder of WAV files, an archive (.efa), or a simulator's address such as `sim:neuralink-n1,seconds=60`
     #[arg(value_name = "RECORDING")]
     pub(crate) recording: String,
     /// What the file's variables mean: a TOML file, or the name of a shipped one (m1-reaching, reach-8dir)

@@ -5,6 +5,7 @@ use crate::cli::run::{self, LastFifth, Trained};
 use crate::cli::source::SourceArgs;
 use crate::cli::{say, say_json, table};
 use efference::Error;
+use efference::block::{StreamInfo, StreamKind};
 use efference::config::{Config, DecoderKind, NormaliserKind, RidgeShape};
 use efference::model::Model;
 use efference::train::{self, Basis};
@@ -75,8 +76,12 @@ impl SettingsArgs {
         SettingsArgs { config, ..SettingsArgs::default() }
     }
 
-    /// The config file's settings, with the flags' in their place.
-    pub(crate) fn config(&self, decoder: Option<DecoderKind>) -> Result<Config, Error> {
+    /// The config file's settings, with the flags' in their place. What nobody gave is what `stream` usually wants.
+    pub(crate) fn config(
+        &self,
+        decoder: Option<DecoderKind>,
+        stream: Option<&StreamInfo>,
+    ) -> Result<Config, Error> {
         let mut table = match &self.config {
             None => toml::Table::new(),
             Some(path) => {
@@ -100,6 +105,17 @@ impl SettingsArgs {
         let shape = |shape: RidgeShape| toml::Value::try_from(shape).expect("a word");
         set("decoder", "ridge_shape", self.ridge_shape.map(shape));
         set("bins", "width_ms", self.bin_width_ms.map(toml::Value::from));
+        // Who names a band has chosen what is measured in it.
+        let names_band = table
+            .get("front_end")
+            .and_then(toml::Value::as_table)
+            .is_some_and(|keys| ["low_cut_hz", "high_cut_hz"].iter().any(|key| keys.contains_key(*key)));
+        let stream = stream.filter(|info| !names_band || info.kind != StreamKind::Broadband);
+        for (section, key, value) in stream.map_or(Vec::new(), Config::usual_of) {
+            let section = table.entry(section).or_insert_with(|| toml::Table::new().into());
+            let section = section.as_table_mut().expect("sections are tables");
+            section.entry(key).or_insert(value);
+        }
         // Flags are held to the same ranges as the file.
         Config::parse(&table.to_string(), "settings")
     }
@@ -109,7 +125,8 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Error> {
     // What can't be written is known before the work, not after.
     let folder = Model::begin(&args.out)?;
     let recording = args.source.open()?;
-    let config = recording.settle(args.settings.config(args.decoder)?, &args.source.name())?;
+    let config = recording
+        .settle(args.settings.config(args.decoder, Some(recording.source.info()))?, &args.source.name())?;
     run::check_kind(&recording, &config)?;
     let n_bins = run::n_bins(&recording, &config)?;
     args.source.say_mapping(&recording);

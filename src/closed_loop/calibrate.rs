@@ -3,15 +3,16 @@
 //! In: a rig without a decoder, a user. Out: a decoder that may drive, with the settings that belong to it. The fits see bins
 //! and what was shown; nothing of how the tissue was made, and nothing of what the user intended but what follows from it.
 
-use super::collected::Collected;
+use super::answer::answer;
+use super::collected::{ANSWER_MS, Collected};
 use super::rig::Rig;
 use super::{Cursor, Doing, TaskKind, velocity_of};
 use crate::calibration::{Flow, Found, Happens, Phase, Plan, attenuate, check, intended};
-use crate::config::{Config, DecoderConfig, DecoderKind};
+use crate::config::{Config, CursorConfig, DecoderConfig, DecoderKind};
 use crate::decode::Decoder;
 use crate::error::Error;
 use crate::sources::simulator::{Path, Task as Script, WORKSPACE_M};
-use crate::tasks::user::User;
+use crate::tasks::user::{Answer, User};
 use crate::tasks::{Point, Task};
 use crate::train::{self, Dataset};
 use serde::Serialize;
@@ -23,6 +24,8 @@ pub struct Calibrated {
     pub config: Config,
     /// Ready to decode.
     pub decoder: Decoder,
+    /// How its cursor answers, before the dynamics.
+    pub answer: Answer,
     /// Each fit on the way.
     pub fits: Vec<FitAbout>,
     /// The user's time that it took, s, simulated.
@@ -62,6 +65,7 @@ pub(super) fn calibrate(
     let mut config = config.clone();
     let mut collected = Collected::default();
     let mut fits = Vec::new();
+    let mut answers = Answer::after((ANSWER_MS * 1e-3 / step_seconds).round() as usize);
     let mut screen = Screen::new(plan.observe_seconds, step_seconds, seed);
     let mut n_steps = 0u64;
     loop {
@@ -83,9 +87,12 @@ pub(super) fn calibrate(
             Some(Phase::Fit) => {
                 tell(Doing::Fitting, done);
                 let fitted = fit(&collected, &mut config, step_seconds, fits.is_empty())?;
-                if let Some(r2) = fitted.1.held_out_r2 {
-                    screen.shrinkage = r2.clamp(SHRINKAGE_MIN, 1.0);
+                // The user finds out how a cursor answers by moving it; the next decoder's is much the same.
+                if let Some(found) = answer(&screen.intended, &screen.decoded, step_seconds) {
+                    answers = found;
                 }
+                user.get_used_to(CursorConfig::default(), answers.clone());
+                (screen.intended, screen.decoded) = (Vec::new(), Vec::new());
                 fits.push(fitted.1);
                 rig.install(&config, Some(fitted.0.clone()))?;
                 flow.tell(Happens::Fitted(fitted.0));
@@ -98,7 +105,8 @@ pub(super) fn calibrate(
     }
     let decoder = flow.in_use().expect("a flow that nobody cancels ends with a model").clone();
     let n_alive = rig.n_alive();
-    Ok(Calibrated { config, decoder, fits, seconds: n_steps as f64 * step_seconds, n_alive })
+    let answer = answers;
+    Ok(Calibrated { config, decoder, answer, fits, seconds: n_steps as f64 * step_seconds, n_alive })
 }
 
 /// What the user is shown.
@@ -112,8 +120,9 @@ struct Screen {
     task: Task,
     /// Since the target appeared.
     shown_seconds: f64,
-    /// How fast a decoded velocity is on average over what was meant.
-    shrinkage: f64,
+    /// What the user intended in this round, and what was decoded.
+    intended: Vec<Point>,
+    decoded: Vec<Point>,
 }
 
 impl Screen {
@@ -128,7 +137,8 @@ impl Screen {
             task: TaskKind::Pursuit.begin(cursor.at, step_seconds, seed),
             cursor,
             shown_seconds: 0.0,
-            shrinkage: 1.0,
+            intended: Vec::new(),
+            decoded: Vec::new(),
         }
     }
 
@@ -160,6 +170,8 @@ impl Screen {
         let mut collected = None;
         let intent = rig.step(wanted, |bin| collected = Some(bin.clone()))?;
         let decoded = intent.as_ref().map_or([0.0; 2], velocity_of);
+        self.intended.push(wanted);
+        self.decoded.push(decoded);
         // Before the user can have seen the target, nobody knows what was meant.
         let meant: Option<Point> = (shown_seconds >= REACTION_SECONDS)
             .then(|| intended(decoded, way, target.half_width * ON_TARGET));
@@ -248,8 +260,6 @@ fn best_shifted(collected: &Collected, config: &Config, step_seconds: f64) -> Op
 const REACTION_SECONDS: f64 = 0.25;
 /// Share of a target's radius within which one is on it.
 const ON_TARGET: f64 = 0.5;
-/// A decoder that shrinks by more isn't undone.
-const SHRINKAGE_MIN: f64 = 0.3;
 /// Less makes one look whether the labels are shifted.
 const R2_SUSPECT: f64 = 0.3;
 const SHIFTS_BINS: [i32; 9] = [-50, -25, -15, -8, 0, 8, 15, 25, 50];

@@ -5,6 +5,7 @@
 //! seed decides everything. The stages are those that run live: [`Pipeline`](crate::pipeline::Pipeline) with its dynamics
 //! and safety, [`calibration`](crate::calibration), [`tasks`](crate::tasks).
 
+mod answer;
 mod calibrate;
 mod collected;
 mod rig;
@@ -22,6 +23,7 @@ use crate::tasks::user::{User, UserSettings};
 use crate::tasks::{Attempt, Layout, Point, Reach, ReachSettings, Task, Webgrid};
 use rig::Rig;
 use serde::Serialize;
+use std::collections::VecDeque;
 
 /// What is simulated.
 #[derive(Clone, Debug)]
@@ -40,6 +42,9 @@ pub struct LoopSettings {
     pub seconds: f64,
     /// How the user clicks.
     pub click: ClickBy,
+    /// No tissue and no decoder: the cursor does what the user intends, [`UserSettings::command_delay_ms`] later. What the
+    /// user reaches then, as with a mouse, is its own ceiling.
+    pub is_ideal: bool,
 }
 
 /// How the user clicks, until a decoder of clicks stands beside the velocity: then [`Intent::button`] clicks as well.
@@ -84,8 +89,8 @@ pub struct Moment {
 /// All that happened.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// What calibration came to.
-    pub calibrated: Calibrated,
+    /// What calibration came to; nothing of an ideal cursor.
+    pub calibrated: Option<Calibrated>,
     /// Every attempt that ended.
     pub attempts: Vec<Attempt>,
     /// Clicks on the target.
@@ -122,26 +127,55 @@ pub enum Doing {
 /// Settings that don't fit each other; a calibration that comes to nothing, with what may be done about it.
 pub fn run(settings: &LoopSettings, mut tell: impl FnMut(Doing, f64)) -> Result<Session, Error> {
     let mut config = settings.config.clone();
-    let mut rig = Rig::new(&settings.simulator, &mut config, &mut tell)?;
     let seed = settings.simulator.seed;
-    let mut user = User::new(settings.user.clone(), rig.step_seconds(), seed);
+    if settings.is_ideal {
+        let user = User::new(settings.user.clone(), IDEAL_STEP_SECONDS, seed);
+        let delay = (settings.user.command_delay_ms * 1e-3 / IDEAL_STEP_SECONDS).round() as usize;
+        let mut asked: VecDeque<Point> = std::iter::repeat_n([0.0; 2], delay).collect();
+        let follow = |intended, _| {
+            asked.push_back(intended);
+            Ok(Some(Moved { velocity: asked.pop_front().unwrap_or_default(), ..Moved::default() }))
+        };
+        return use_it(settings, IDEAL_STEP_SECONDS, user, follow, tell);
+    }
+    let mut rig = Rig::new(&settings.simulator, &mut config, &mut tell)?;
+    let step_seconds = rig.step_seconds();
+    let mut user = User::new(settings.user.clone(), step_seconds, seed);
     // Calibration is of the decoder alone; the cursor's dynamics come after it.
     let cursor = std::mem::take(&mut config.cursor);
     let mut calibrated = calibrate::calibrate(&mut rig, &mut user, &config, &settings.plan, seed, &mut tell)?;
     calibrated.config.cursor = cursor;
-    user.get_used_to(cursor);
+    user.get_used_to(cursor, calibrated.answer.clone());
     rig.install(&calibrated.config, Some(calibrated.decoder.clone()))?;
-    use_it(settings, rig, user, calibrated, tell)
+    let decode = |intended, way| {
+        rig.attract(way);
+        let moved = |intent: Intent| Moved {
+            velocity: velocity_of(&intent),
+            button: intent.button,
+            is_held: intent.hold.is_some(),
+        };
+        Ok(rig.step(intended, |_| ())?.map(moved))
+    };
+    let session = use_it(settings, step_seconds, user, decode, tell)?;
+    Ok(Session { calibrated: Some(calibrated), ..session })
 }
 
+/// What becomes of an intention in a step.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moved {
+    velocity: Point,
+    button: bool,
+    is_held: bool,
+}
+
+/// The task, with a cursor that `follow` moves: it gets what is intended and the way to the target.
 fn use_it(
     settings: &LoopSettings,
-    mut rig: Rig,
+    step_seconds: f64,
     mut user: User,
-    calibrated: Calibrated,
+    mut follow: impl FnMut(Point, Point) -> Result<Option<Moved>, Error>,
     mut tell: impl FnMut(Doing, f64),
 ) -> Result<Session, Error> {
-    let step_seconds = rig.step_seconds();
     let n_steps = (settings.seconds / step_seconds).round() as usize;
     // Another one than that which calibration drew its targets from.
     let seed = settings.simulator.seed.wrapping_add(TASK_SEED);
@@ -156,7 +190,7 @@ fn use_it(
         ClickBy::Switch => None,
     };
     let mut session = Session {
-        calibrated,
+        calibrated: None,
         attempts: Vec::new(),
         correct: 0,
         incorrect: 0,
@@ -168,20 +202,17 @@ fn use_it(
     for step in 0..n_steps {
         let target = task.target();
         let intended = user.look(cursor.at, Some(target));
-        rig.attract([target.center[0] - cursor.at[0], target.center[1] - cursor.at[1]]);
-        let Some(intent) = rig.step(intended, |_| ())? else { continue };
-        session.held_steps += u32::from(intent.hold.is_some());
-        let velocity = velocity_of(&intent);
+        let way = [target.center[0] - cursor.at[0], target.center[1] - cursor.at[1]];
+        let Some(Moved { velocity, button, is_held }) = follow(intended, way)? else { continue };
+        session.held_steps += u32::from(is_held);
         cursor.go(velocity);
         let clicks = match &mut dwell {
             Some(dwell) => dwell.step(cursor.at),
             None => user.presses(),
         };
         // A button that is held down has gone down once.
-        let goes_down = intent.button && !std::mem::replace(&mut was_down, intent.button);
-        was_down &= intent.button;
-        let clicks = clicks || goes_down;
-        let brought = task.step(cursor.at, clicks);
+        let goes_down = button && !std::mem::replace(&mut was_down, button);
+        let brought = task.step(cursor.at, clicks || goes_down);
         session.correct += u32::from(brought.clicked == Some(true));
         session.incorrect += u32::from(brought.clicked == Some(false));
         session.attempts.extend(brought.ended);
@@ -270,5 +301,10 @@ pub const LIMIT_SECONDS: f64 = 5.0;
 const MARGIN: f64 = 1.3;
 /// Added to the seed, so that the task's targets are not those of the calibration.
 const TASK_SEED: u64 = 0x7461_736b;
+/// An ideal cursor is told as often as a decoder with the field's usual bins.
+const IDEAL_STEP_SECONDS: f64 = 0.02;
 /// Once a simulated second of 20 ms.
 const STEPS_A_TELL: usize = 50;
+
+#[cfg(test)]
+mod tests;

@@ -44,7 +44,7 @@ impl Rig {
                 tell(Doing::Noise, 0.0);
                 train::calibrate(&mut simulator, config, SampleIndex(0))?
             }
-            StreamKind::Counts | StreamKind::Crossings => Calibration::default(),
+            StreamKind::Counts | StreamKind::Crossings | StreamKind::Power(_) => Calibration::default(),
         };
         let pipeline = Pipeline::from_config(config, &info, &calibration, None)?;
         let block = simulator.new_block();

@@ -1,5 +1,6 @@
 //! `[front_end]`: broadband to crossings and power.
 
+use crate::block::PowerBand;
 use crate::detect::{DetectorKind, NoiseRule};
 use crate::error::Error;
 use crate::filter::design::{self, Section};
@@ -86,8 +87,8 @@ impl Default for FrontEndConfig {
             reference: Reference::Car,
             car_group: 0,
             lrr_ridge: LRR_RIDGE,
-            low_cut_hz: 250.0,
-            high_cut_hz: 5000.0,
+            low_cut_hz: SPIKE_BAND_HZ[0],
+            high_cut_hz: SPIKE_BAND_HZ[1],
             order: 2,
             notch_hz: 0.0,
             notch_quality: 30.0,
@@ -124,6 +125,20 @@ impl FrontEndConfig {
         Ok(sections)
     }
 
+    /// The band in which an implant's firmware measures power just as these settings do: by a Butterworth filter of order
+    /// 2, of samples as they are.
+    pub fn device_band(&self) -> Option<PowerBand> {
+        let FrontEndConfig { reference, car_group, order, notch_hz, artefact_uv, mask_faults, .. } = *self;
+        let is_plain = (reference, car_group, order, notch_hz, artefact_uv, mask_faults)
+            == (Reference::Car, 0, 2, 0.0, 0.0, false);
+        match [self.low_cut_hz, self.high_cut_hz] {
+            _ if !is_plain => None,
+            SPIKE_BAND_HZ => Some(PowerBand::Spikes),
+            FIELD_BAND_HZ => Some(PowerBand::Field),
+            _ => None,
+        }
+    }
+
     /// Takes `detector`, with its usual noise rule and multiple where none is given.
     pub fn set_detector(&mut self, detector: DetectorKind, noise: Option<NoiseRule>, threshold: Option<f64>) {
         self.detector = detector;
@@ -147,6 +162,10 @@ impl FrontEndConfig {
     }
 }
 
+/// The bands that the firmware has filters for, Hz.
+pub const SPIKE_BAND_HZ: [f64; 2] = [250.0, 5_000.0];
+/// See [`SPIKE_BAND_HZ`].
+pub const FIELD_BAND_HZ: [f64; 2] = [70.0, 150.0];
 /// A hundredth of the variance holds the weights down where channels are nearly copies of one another, and takes
 /// next to nothing from them where they are not.
 const LRR_RIDGE: f64 = 0.01;

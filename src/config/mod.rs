@@ -14,7 +14,7 @@ mod safety;
 pub use bins::{BinsConfig, Features};
 pub use cursor::CursorConfig;
 pub use decoder::{DecoderConfig, DecoderKind, NormaliserKind, RidgeShape};
-pub use front_end::{FrontEndConfig, Reference};
+pub use front_end::{FIELD_BAND_HZ, FrontEndConfig, Reference, SPIKE_BAND_HZ};
 pub use live::{LiveConfig, RING_BLOCKS_MAX, SHARDS_MAX};
 pub use safety::SafetyConfig;
 
@@ -70,6 +70,31 @@ impl Config {
         front_end.set_detector(front_end.detector, noise, threshold);
         config.check(place)?;
         Ok(config)
+    }
+
+    /// What a stream usually wants other than the defaults, as table, key and value: of one whose rate is too low for
+    /// spikes, the field band's power in bins of 50 ms; of one of power, power.
+    ///
+    /// ```
+    /// use efference::config::Config;
+    /// let fields = efference::recording::open("sim:synchron-stentrode,seconds=1", None)?;
+    /// assert!(Config::usual_of(fields.source.info()).iter().any(|(_, key, _)| *key == "low_cut_hz"));
+    /// let spikes = efference::recording::open("sim:blackrock-utah,seconds=1", None)?;
+    /// assert!(Config::usual_of(spikes.source.info()).is_empty());
+    /// # Ok::<(), efference::Error>(())
+    /// ```
+    pub fn usual_of(info: &StreamInfo) -> Vec<(&'static str, &'static str, toml::Value)> {
+        let power = ("bins", "features", toml::Value::from("power"));
+        match info.kind {
+            StreamKind::Broadband if info.sample_rate.hz() <= 2.0 * SPIKE_BAND_HZ[1] => vec![
+                ("front_end", "low_cut_hz", FIELD_BAND_HZ[0].into()),
+                ("front_end", "high_cut_hz", FIELD_BAND_HZ[1].into()),
+                ("bins", "width_ms", FIELD_WIDTH_MS.into()),
+                power,
+            ],
+            StreamKind::Power(_) => vec![power],
+            StreamKind::Broadband | StreamKind::Counts | StreamKind::Crossings => Vec::new(),
+        }
     }
 
     /// Refuses values out of range.
@@ -191,7 +216,12 @@ impl Config {
                     .field("bins.features")
                     .legal("\"counts\" for this recording"));
             }
-            StreamKind::Counts | StreamKind::Crossings => {}
+            StreamKind::Power(_) if self.bins.features != Features::Power => {
+                return Err(Error::usage(place, "crossings, of a stream that has power only")
+                    .field("bins.features")
+                    .legal("\"power\" for this stream"));
+            }
+            StreamKind::Counts | StreamKind::Crossings | StreamKind::Power(_) => {}
         }
         Ok(self)
     }
@@ -252,6 +282,8 @@ pub fn not_toml(place: &str, error: &toml::de::Error) -> Error {
     Error::new(ErrorKind::Usage, place, text)
 }
 
+/// Bins of power in the field band: shorter ones hold too few of its waves.
+const FIELD_WIDTH_MS: f64 = 50.0;
 /// Bins of history that a decoder sees at most.
 pub const LAGS_MAX: usize = 100;
 /// The widest bin, ms.

@@ -4,14 +4,14 @@
 //! Where there is broadband, [`crate::detect`] sees more and sooner, and masks; what it masks is unknown here and counts as
 //! lost when it stays so. A link that carries counts has nothing but these.
 //!
-//! A channel is judged over windows in which training would have it fire [`EXPECTED`] times or more. In a window it is
+//! A channel is judged over windows in which training would have it fire `EXPECTED` times or more. In a window it is
 //!
 //! - **unknown** if nothing of it came in half of the bins;
-//! - **silent** if it fired not once: by chance once in e^[`EXPECTED`] windows;
-//! - **wild** or **faint** if its mean is over [`WILD`] times or under 1/[`FAINT`] of that in training, and further off than
-//!   [`DEVIATIONS`] standard errors.
+//! - **silent** if it fired not once: by chance once in e^`EXPECTED` windows;
+//! - **wild** or **faint** if its mean is over `WILD` times or under 1/`FAINT` of that in training, and further off than
+//!   `DEVIATIONS` standard errors.
 //!
-//! One such window makes it lost (two, of the last kind), and [`GOOD_WINDOWS`] good ones in a row bring it back: rates drift
+//! One such window makes it lost (two, of the last kind), and `GOOD_WINDOWS` good ones in a row bring it back: rates drift
 //! by a third from day to day without harm. Pure, and no memory after building; bits don't depend on how the stream was cut,
 //! since bins don't. Cost: what a bin touches, and a 64th of the channels.
 

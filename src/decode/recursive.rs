@@ -128,8 +128,9 @@ mod tests {
             b.swap(column, pivot);
             for row in (0..n).filter(|row| *row != column) {
                 let by = a[row][column] / a[column][column];
-                for j in 0..n {
-                    a[row][j] -= by * a[column][j];
+                let of_column = a[column].clone();
+                for (value, from) in a[row].iter_mut().zip(of_column) {
+                    *value -= by * from;
                 }
                 b[row] -= by * b[column];
             }

@@ -74,8 +74,8 @@ proptest! {
             for (i, next) in next.iter_mut().enumerate() {
                 for lag in 0..lags.min(at + 1) {
                     let of = &both[of_bin[at - lag]];
-                    for feature in 0..N {
-                        let z = (f64::from(counts[at - lag][feature]) - f64::from(0.4f32)) * f64::from(1.3f32);
+                    for (feature, &count) in counts[at - lag].iter().enumerate() {
+                        let z = (f64::from(count) - f64::from(0.4f32)) * f64::from(1.3f32);
                         *next += f64::from(of.readout[(lag * 2 + i) * N + feature]) * z;
                     }
                 }

@@ -1,6 +1,8 @@
 //! The host's end of a link, without a socket and without a clock: see the [module](super).
 
+mod crossings;
 mod inbox;
+mod sending;
 
 use super::bins::{Assembly, Given};
 use super::calling::Calling;
@@ -14,9 +16,10 @@ use super::tables::Tables;
 use super::throughput::Throughput;
 use crate::error::Error;
 use crate::time::{ClockFit, HostTime};
-use crate::wire::packet::{Counters, DATAGRAM_MAX, Kind, MTU_MAX, MTU_MIN};
+use crate::wire::codec::crossings::Crossing;
+use crate::wire::packet::{Counters, Kind, MTU_MAX, MTU_MIN};
 use crate::wire::session::{Endpoint, Host as Asking, SealError, records_max};
-use crate::wire::{Operation, Record, RecordWriter, Report};
+use crate::wire::{Operation, Record, RecordWriter};
 
 /// The host's end of a link. Takes packets and time, gives packets, [`Event`]s and the time of its next deadline.
 ///
@@ -48,6 +51,8 @@ pub struct Host {
     key_asked_at: Option<HostTime>,
     /// Values of a record, before they are put where they belong.
     values: Vec<u16>,
+    /// Crossings of a record, before they are counted.
+    crossings: Vec<Crossing>,
     ledger: Ledger,
     counted: Counters,
     closed: Datagrams,
@@ -104,6 +109,7 @@ impl Host {
             wants_key: false,
             key_asked_at: None,
             values: Vec::new(),
+            crossings: Vec::new(),
             ledger: Ledger::default(),
             counted: Counters::default(),
             closed: Datagrams::default(),
@@ -211,6 +217,11 @@ impl Host {
             Phase::Live | Phase::Silent => self.outbox.ask_soon(self.now),
             Phase::Idle | Phase::Closed => {}
         }
+    }
+
+    /// Something came that is of no use without a key frame: asks for one, though not too often.
+    pub fn request_key(&mut self) {
+        self.wants_key = true;
     }
 
     /// Asks the device for something, until it is acknowledged; the number that its [`Event::Acknowledged`] has.
@@ -360,48 +371,6 @@ impl Host {
         }
         self.device_sent = 0;
     }
-
-    fn ask_for_key(&mut self) {
-        let is_soon = self.key_asked_at.is_some_and(|at| self.now.since(at) < KEY_NS);
-        if is_soon || self.outbox.waits_for_key() {
-            return;
-        }
-        // Where there is no room for it now, there is at the next deadline.
-        if self.command(Operation::RequestKey).is_ok() {
-            self.key_asked_at = Some(self.now);
-            self.wants_key = false;
-        }
-    }
-
-    /// Seals what is due as a datagram; `None` when nothing is.
-    fn write_datagram(&mut self) -> Option<()> {
-        let is_heard = matches!(self.phase, Phase::Live | Phase::Silent);
-        if !is_heard || self.outbox.deadline() > self.now {
-            return None;
-        }
-        let report = Report {
-            next_sequence: self.log.next(),
-            received: self.log.n_received(),
-            throughput_bps: self.throughput.bps(self.now),
-            table: self.tables.complete(),
-            epoch: self.assembly.as_ref().and_then(|a| a.formats.present()).map_or(0, |format| format.epoch),
-        };
-        let mut bytes = [0; DATAGRAM_MAX];
-        let room = records_max(self.mtu(), &self.settings.access).min(DATAGRAM_MAX);
-        let mut records = RecordWriter::new(&mut bytes[..room]);
-        self.outbox.write(self.now, &mut records, &report);
-        if records.is_empty() {
-            return None;
-        }
-        match self.endpoint.seal(records.written()) {
-            Ok(()) => Some(()),
-            Err(SealError::Exhausted) => {
-                self.end_session(Ending::Exhausted);
-                None
-            }
-            Err(_) => None,
-        }
-    }
 }
 
 /// Enters a session: what came, what didn't, what came too late.
@@ -422,8 +391,6 @@ const SILENT_NS: u64 = 500_000_000;
 const LOST_NS: u64 = 600_000_000;
 /// A device that can be heard again has so long to go on as before: a new session costs it its tables.
 const RESUME_NS: u64 = 60_000_000;
-/// Between two requests for a key.
-const KEY_NS: u64 = 200_000_000;
 
 // What a hello is told from the rest by, in packets that are overheard.
 const HELLO_HEAD: u8 = Kind::Hello.head();

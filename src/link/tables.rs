@@ -164,6 +164,20 @@ impl Tables {
     }
 }
 
+impl Tables {
+    /// The levels of `n` channels from `first` on in a version that is complete; counts as its use.
+    ///
+    /// # Panics
+    /// If they are beyond the channels that there are.
+    pub(crate) fn levels(&mut self, version: u8, first: usize, n: usize) -> Option<&[u8]> {
+        let is_known =
+            |table: &&RateTable| version != 0 && table.version == version && table.n_come == self.n_channels;
+        let table = self.known.iter().find(is_known)?;
+        self.named = version;
+        Some(&table.levels[first..][..n])
+    }
+}
+
 impl RateTable {
     fn begin(&mut self, version: u8) {
         self.version = version;

@@ -9,7 +9,7 @@ mod card;
 mod weights;
 
 use crate::block::{StreamInfo, StreamKind};
-use crate::config::{Config, not_toml};
+use crate::config::{Config, Features, not_toml};
 use crate::decode::Decoder;
 use crate::error::{Error, ErrorKind};
 use crate::pipeline::Calibration;
@@ -96,7 +96,7 @@ pub struct Provenance {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamAbout {
-    /// `broadband` or `counts`.
+    /// `broadband`, `counts`, `crossings` or `power`.
     pub kind: String,
     /// Channels of a frame.
     pub n_channels: usize,
@@ -216,10 +216,42 @@ impl Model {
     /// # Errors
     /// Another kind, rate, scale or channel map; other axes, classes or trials.
     pub fn check(&self, recording: &Recording, place: &str) -> Result<(), Error> {
+        self.check_stream(recording.source.info(), place)?;
+        self.check_truth(&recording.truth, place)
+    }
+
+    /// Refuses a stream that the model wasn't trained for.
+    ///
+    /// # Errors
+    /// Another kind, rate, scale or channel map.
+    pub fn check_stream(&self, info: &StreamInfo, place: &str) -> Result<(), Error> {
         let refuse = |field: &str, found: String, wanted: String, hint: &str| {
-            Err(Error::model(place, found).field(field).legal(format!("{wanted}, as in training")).hint(hint))
+            refuse(place, field, found, wanted, hint)
         };
-        let (model, stream) = (&self.about.stream, StreamAbout::of(recording.source.info()));
+        let (model, mut stream) = (&self.about.stream, StreamAbout::of(info));
+        let config = &self.about.config;
+        if let StreamKind::Power(band) = info.kind
+            && model.kind == StreamKind::Broadband.name()
+            && config.bins.features == Features::Power
+        {
+            // What the device measured in place of the model's own front end.
+            if config.front_end.device_band() != Some(band) {
+                let found = format!("{} of the device's own filter", info.kind.name());
+                let wanted =
+                    format!("{} to {} Hz", config.front_end.low_cut_hz, config.front_end.high_cut_hz);
+                return refuse("front_end", found, wanted, "a model with the device's band and no reference");
+            }
+            let (bins, frames) = (config.bins.width_ms, 1e3 / info.sample_rate.hz());
+            if (bins - frames).abs() > 1e-3 {
+                let of = |ms: f64| format!("bins of {ms:.3} ms");
+                return refuse("bins.width_ms", of(frames), of(bins), "ask the device for that width");
+            }
+            let kind = StreamKind::Broadband;
+            stream = StreamAbout {
+                sample_rate_hz: model.sample_rate_hz,
+                ..StreamAbout::of(&StreamInfo { kind, ..info.clone() })
+            };
+        }
         if model.kind != stream.kind {
             return refuse("kind", stream.kind, model.kind.clone(), "another model");
         }
@@ -255,7 +287,14 @@ impl Model {
                 "mend the recording's scale, or train a model for it",
             );
         }
-        match (&self.about.output, &recording.truth) {
+        Ok(())
+    }
+
+    fn check_truth(&self, truth: &Truth, place: &str) -> Result<(), Error> {
+        let refuse = |field: &str, found: String, wanted: String, hint: &str| {
+            refuse(place, field, found, wanted, hint)
+        };
+        match (&self.about.output, truth) {
             (OutputAbout::Movement { axes, unit, .. }, Truth::Kinematics(truth)) => {
                 if (axes, unit) != (&truth.axes, &truth.unit) {
                     let of = |axes: &[String], unit: &str| format!("axes {} in {unit}", axes.join(", "));
@@ -291,6 +330,10 @@ impl Model {
             OutputAbout::Movement { .. } => &[],
         }
     }
+}
+
+fn refuse(place: &str, field: &str, found: String, wanted: String, hint: &str) -> Result<(), Error> {
+    Err(Error::model(place, found).field(field).legal(format!("{wanted}, as in training")).hint(hint))
 }
 
 /// The layout of a model folder that this version reads and writes.

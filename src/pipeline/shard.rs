@@ -6,7 +6,7 @@
 
 use super::front_end::{FrontEnd, channels_of, shard_tiles};
 use super::{Calibration, Event, GAP_BINS_MAX, Ledger, Stage};
-use crate::binning::{BinBuilder, BinSchedule};
+use crate::binning::{BinBuilder, BinSchedule, PowerScale};
 use crate::block::{Block, Crossing, Payload, StreamInfo, StreamKind, n_tiles};
 use crate::config::Config;
 use crate::error::Error;
@@ -22,6 +22,8 @@ pub struct Shard {
     /// Of this shard.
     channels: Range<usize>,
     front_end: Option<FrontEnd>,
+    /// Of a stream of power.
+    scale: PowerScale,
     /// Crossings that came one by one are told as events.
     lists_crossings: bool,
     bins: BinBuilder,
@@ -69,17 +71,18 @@ impl Shard {
         let schedule = BinSchedule::new(info.sample_rate, config.bins.width_ms)?;
         let channels = channels_of(&tiles, info.n_channels());
         let front_end = match info.kind {
-            StreamKind::Counts | StreamKind::Crossings => None,
+            StreamKind::Counts | StreamKind::Crossings | StreamKind::Power(_) => None,
             StreamKind::Broadband => Some(FrontEnd::from_config(config, info, calibration, tiles, level)?),
         };
         let bins = match info.kind {
             StreamKind::Crossings => BinBuilder::of_crossings,
-            StreamKind::Counts | StreamKind::Broadband => BinBuilder::new,
+            StreamKind::Counts | StreamKind::Broadband | StreamKind::Power(_) => BinBuilder::new,
         };
         Ok(Shard {
             kind: info.kind,
             n_channels: info.n_channels(),
             front_end,
+            scale: PowerScale::new(info.uv_per_count),
             lists_crossings: false,
             bins: bins(schedule, config.bins.features, channels.len()),
             channels,
@@ -173,6 +176,11 @@ impl Shard {
                             false => self.bins.add_counts(own),
                             true => self.bins.add_counts_of(own, spread, has_unknown),
                         }
+                    }
+                }
+                (Payload::Counts(levels), StreamKind::Power(_), _) => {
+                    for frame in levels.chunks_exact(self.n_channels).take(to).skip(from) {
+                        self.bins.add_levels(&frame[self.channels.clone()], &self.scale);
                     }
                 }
                 (Payload::Crossings(_), StreamKind::Crossings, _) => {

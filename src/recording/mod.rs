@@ -69,7 +69,7 @@ impl Recording {
         let frame_ms = 1e3 / self.source.info().sample_rate.hz();
         match (&self.truth, self.source.info().kind) {
             (Truth::Classes(classes), _) => classes.frames_per_trial as f64 * frame_ms,
-            (_, StreamKind::Counts) if frame_ms >= FRAME_IS_BIN_MS => frame_ms,
+            (_, StreamKind::Counts | StreamKind::Power(_)) if frame_ms >= FRAME_IS_BIN_MS => frame_ms,
             _ => BIN_WIDTH_MS,
         }
     }
@@ -85,9 +85,9 @@ const BIN_WIDTH_MS: f64 = 20.0;
 pub struct About {
     /// The path or `sim:` address that was opened.
     pub path: String,
-    /// The format's name: `mat-v5`, `wav`, `flat`, `simulator`.
+    /// The format's name: `mat-v5`, `wav`, `flat`, `archive`, `simulator`.
     pub format: String,
-    /// `broadband`, `counts` or `crossings`.
+    /// `broadband`, `counts`, `crossings` or `power`.
     pub kind: String,
     /// Channels of a frame.
     pub n_channels: usize,
@@ -133,6 +133,7 @@ impl About {
             units: match (info.kind, info.uv_per_count) {
                 (StreamKind::Counts, _) => format!("crossings per {} ms", 1e3 / info.sample_rate.hz()),
                 (StreamKind::Crossings, _) => "crossings".to_string(),
+                (StreamKind::Power(_), _) => format!("power per {} ms", 1e3 / info.sample_rate.hz()),
                 (StreamKind::Broadband, Some(uv)) => format!("counts of {uv} µV"),
                 (StreamKind::Broadband, None) => "counts (µV per count unknown)".to_string(),
             },

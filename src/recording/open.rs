@@ -2,15 +2,14 @@
 
 use super::mapping::SHIPPED;
 use super::mat::{Class, MatFile};
-use super::{About, Mapping, Recording, Truth, counts, flat, sidecar, trials, wav};
+use super::{About, Mapping, Recording, Truth, archive, counts, flat, sidecar, trials, wav};
 use crate::error::Error;
-use crate::link::Wanted;
 use crate::sources::SampleSource;
 use crate::sources::link::{CaptureSource, LinkAddress};
 use crate::sources::simulator;
 use std::path::Path;
 
-/// Opens the recording at `target`: a file, a folder of WAV files, or a simulator's `sim:` address.
+/// Opens the recording at `target`: a file, a folder of WAV files, an archive, or a simulator's `sim:` address.
 ///
 /// `mapping` is the name of a mapping that is compiled in (`m1-reaching`, `reach-8dir`) or a TOML file
 /// ([`super::mapping`]). Without one a MAT file is tried against those that are compiled in, WAV files are
@@ -38,7 +37,7 @@ pub fn open(target: &str, mapping: Option<&str>) -> Result<Recording, Error> {
     }
     if LinkAddress::is_link(target) {
         let address = LinkAddress::parse(target, "RECORDING")?;
-        let source = CaptureSource::open(&address, Wanted::default())?;
+        let source = CaptureSource::open(&address)?;
         let n_frames = source.n_frames().unwrap_or(0);
         return Ok(of_source(&address.carrier.to_string(), "capture", Box::new(source), n_frames));
     }
@@ -50,6 +49,12 @@ pub fn open(target: &str, mapping: Option<&str>) -> Result<Recording, Error> {
             None => wav::open(path, None),
             Some(Mapping::Wav(mapping)) => wav::open(path, Some(&mapping)),
             Some(_) => Err(other_format(path, "WAV", "[wav]")),
+        },
+        Format::Archive => match mapping {
+            None => archive::open(path),
+            Some(_) => Err(Error::usage(target, "a mapping, for an archive")
+                .field("mapping")
+                .legal("none: an archive says what it holds")),
         },
         Format::Flat => match mapping {
             None => flat::open(path, &sidecar::read(path)?),
@@ -69,6 +74,7 @@ enum Format {
     Mat,
     Wav,
     Flat,
+    Archive,
 }
 
 /// The name decides, so that a damaged file is reported as what it was meant to be.
@@ -81,6 +87,7 @@ fn format_of(path: &Path, mapping: Option<&Mapping>) -> Result<Format, Error> {
     match extension.as_str() {
         "mat" => Ok(Format::Mat),
         "wav" => Ok(Format::Wav),
+        "efa" => Ok(Format::Archive),
         "json" | "toml" | "csv" => {
             Err(Error::input(path.display().to_string(), format!("a .{extension} file is not a recording"))
                 .legal(FORMATS)
@@ -156,5 +163,5 @@ fn other_format(path: &Path, format: &str, section: &str) -> Error {
 }
 
 const FLAT_EXTENSIONS: [&str; 5] = ["i16", "f32", "bin", "dat", "raw"];
-const FORMATS: &str = "a .mat file (MAT v5), a .wav file or a folder of them, or flat binary (.i16, .f32, \
+const FORMATS: &str = "a .mat file (MAT v5), a .wav file or a folder of them, an archive (.efa), or flat binary (.i16, .f32, \
                        .bin, .dat, .raw) beside a .json or .toml sidecar of the same name";

@@ -55,10 +55,15 @@ pub trait SampleSource: Send {
 
     /// A block of this source's payload type and width.
     fn new_block(&self) -> Block {
-        match self.info().kind {
-            StreamKind::Broadband => Block::int16(self.info().n_channels()),
-            StreamKind::Counts => Block::counts(self.info().n_channels()),
-            StreamKind::Crossings => Block::crossings(EVENTS_MAX),
-        }
+        block_of(self.info())
+    }
+}
+
+/// A block for a stream.
+fn block_of(info: &StreamInfo) -> Block {
+    match info.kind {
+        StreamKind::Broadband => Block::int16(info.n_channels()),
+        StreamKind::Counts | StreamKind::Power(_) => Block::counts(info.n_channels()),
+        StreamKind::Crossings => Block::crossings(EVENTS_MAX),
     }
 }

@@ -247,11 +247,11 @@ mod tests {
             let Action::Move { velocity, .. } = decoder.decode(&data.bin(bin)).action else {
                 panic!("it moves")
             };
-            for axis in 0..2 {
+            for (axis, v) in velocity.iter().take(2).map(|v| f64::from(*v)).enumerate() {
                 let m = meant.velocity[(bin, axis)];
-                along += m * f64::from(velocity[axis]);
+                along += m * v;
                 size += m * m;
-                still += (m - f64::from(velocity[axis])).powi(2);
+                still += (m - v).powi(2);
             }
         }
         assert!(along / size > 0.6, "it goes where it was meant to: {}", along / size);

@@ -257,8 +257,8 @@ mod tests {
         let solution = statistics.total().ridge(p, &keep, 3.0).expect("regular");
         assert!(slow::difference(&solution.0, &expected.coefficients) < 1e-10);
         let (readout, _) = statistics.readout(&keep, &solution);
-        for feature in 0..p {
-            assert_eq!(readout[feature] == 0.0, lost(feature), "feature {feature}");
+        for (feature, weight) in readout.iter().take(p).enumerate() {
+            assert_eq!(*weight == 0.0, lost(feature), "feature {feature}");
         }
         let nothing = statistics.total().ridge(p, &[], 3.0).expect("the mean");
         let mean = session.col(p).iter().sum::<f64>() / 60.0;

@@ -226,7 +226,7 @@ fn sum(counts: &[u32]) -> u32 {
 }
 
 /// Version of the format, in byte 0 of every packet.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Bytes of the smallest largest packet.
 pub const MTU_MIN: usize = 20;
 /// Bytes of the largest packet.

@@ -6,7 +6,7 @@
 
 use crate::link::{Lane, LinkEnd, Now, RAW_MAX, Task, Vitals};
 use crate::signal::FrontEnd;
-use efference_wire::codec::raw::{Converter, Encoder};
+use efference_wire::codec::raw::{Converter, Encoder, usual_frames};
 use efference_wire::{Mode, Raw, Record};
 
 /// An implant.
@@ -57,12 +57,12 @@ impl<'a> Implant<'a> {
         bits: u8,
         sample_rate_millihertz: u32,
     ) -> Self {
-        let n_raw_frames = (sample_rate_millihertz / 100_000) as usize;
+        let n_raw_frames = usize::from(usual_frames(sample_rate_millihertz));
         Implant {
             front,
             link,
             raw,
-            n_raw_frames: n_raw_frames.clamp(1, RAW_FRAMES_MAX),
+            n_raw_frames,
             converter: Converter::Uniform { bits },
             bin_end: u64::MAX,
             shift: 0,
@@ -79,6 +79,16 @@ impl<'a> Implant<'a> {
     #[must_use]
     pub fn link(&self) -> &LinkEnd<'a> {
         &self.link
+    }
+
+    /// For receivers that can't ask; see [`LinkEnd::set_broadcast`].
+    pub fn set_broadcast(&mut self, is_broadcast: bool) {
+        self.link.set_broadcast(is_broadcast);
+    }
+
+    /// What was measured of an electrode; see [`LinkEnd::set_impedance`].
+    pub fn set_impedance(&mut self, electrode: usize, tenths_of_kiloohm: u16) {
+        self.link.set_impedance(electrode, tenths_of_kiloohm);
     }
 
     /// How the device is, for its telemetry.

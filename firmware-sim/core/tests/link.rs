@@ -95,6 +95,7 @@ fn each_lane_has_datagrams_of_its_own_where_the_carrier_keeps_them_apart() {
         let n_checked = check(&desk, &bins[..100], first);
         assert!(n_checked >= 95 * n_channels, "{n_checked} of {n_channels} channels, MTU {mtu}");
         assert_eq!(desk.heard.impedances.len(), n_channels);
+        assert!(desk.heard.impedances.values().all(|&value| value == 4_711), "as was measured");
         assert!(desk.n_of_lane.iter().all(|&n| n >= 3), "{:?}", desk.n_of_lane);
         assert_eq!(desk.implant.link().bins_dropped(), 0);
     }
@@ -233,4 +234,33 @@ fn crossings_and_snippets_arrive_with_their_times() {
         }
         assert_eq!(desk.implant.link().bins_dropped(), 0);
     }
+}
+
+#[test]
+fn who_comes_late_and_cant_ask_reads_everything_after_a_second_of_a_broadcast() {
+    let n_read = |is_broadcast: bool, n_before: usize| {
+        let mut desk = started(300, 185);
+        desk.implant.set_broadcast(is_broadcast);
+        let mut firing = Firing::new(300, 10.0, 4);
+        run(&mut desk, &mut firing, n_before);
+        desk.tap();
+        let n_formats = desk.heard.formats.len();
+        run(&mut desk, &mut firing, 50);
+        let (hellos, formats) = (desk.heard.hellos, desk.heard.formats.len() - n_formats);
+        let (n_undecoded, n_read) = (desk.heard.undecoded, desk.heard.counts.len());
+        let bins = run(&mut desk, &mut firing, 100);
+        let with_table: u32 =
+            desk.heard.by_table.iter().filter(|(table, _)| **table != 0).map(|(_, n)| n).sum();
+        let n_new = desk.heard.counts.len() - n_read;
+        assert_eq!(bins.len(), 100);
+        (hellos, formats, desk.heard.undecoded - n_undecoded, n_new, with_table)
+    };
+    let (hellos, formats, n_undecoded, n_new, with_table) = n_read(true, 400);
+    assert!(hellos >= 1 && formats >= 1, "{hellos} greetings, {formats} formats in a second");
+    assert!(n_undecoded == 0 && n_new >= 99 && with_table > 100, "{n_undecoded}, {n_new}, {with_table}");
+    let (_, formats, n_undecoded, ..) = n_read(false, 400);
+    assert!(formats >= 1 && n_undecoded > 0, "without it the table is not told again");
+    // Before any table, counts need none; and one who listens hears the first that comes.
+    let (_, _, n_undecoded, n_new, _) = n_read(false, 20);
+    assert!(n_undecoded == 0 && n_new >= 99, "{n_undecoded}, {n_new}");
 }

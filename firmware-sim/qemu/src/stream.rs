@@ -230,6 +230,7 @@ fn implant<W: Write>(tally: &mut Tally<'_, W>, mode: Mode) {
         totals: &mut totals,
         tables: Tables::new(&mut rates, &mut used, &mut next),
         outbox: &mut outbox,
+        impedances: &mut [],
     };
     let key = Key::from_bytes([7; 32]);
     let link = LinkEnd::new(Access::Paired(key.clone()), identity, abilities, memory);

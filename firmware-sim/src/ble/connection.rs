@@ -169,7 +169,12 @@ async fn send<P: PacketPool>(
             None
         };
         let Some((n, lane)) = polled else {
-            if desk.settings.floods && is_heard && !last.is_empty() {
+            let (n_again, seconds) = {
+                let served = desk.served.borrow();
+                (served.again.0, served.span.map_or(0.0, |(from, _)| served.seconds - from))
+            };
+            let is_due = desk.settings.flood_hz.is_some_and(|hz| (n_again as f64) < hz * seconds);
+            if is_due && is_heard && !last.is_empty() {
                 again(desk, handles, connection, &last).await;
             } else {
                 desk.wake.notified().await;
@@ -195,7 +200,7 @@ async fn send<P: PacketPool>(
         if lane != Lane::Data {
             continue;
         }
-        if desk.settings.floods && n >= last.len() {
+        if desk.settings.flood_hz.is_some() && n >= last.len() {
             last = packet.to_vec();
         }
         if let Some(after) = desk.settings.replay_after {

@@ -40,8 +40,8 @@ pub struct Settings {
     pub interval_ms: Option<(f64, f64)>,
     /// Each packet of data is sent again so many packets later, for tests of what the host does with it.
     pub replay_after: Option<usize>,
-    /// Wherever there is room an old packet is sent again, to see what the radio carries.
-    pub floods: bool,
+    /// Wherever there is room an old packet is sent again, so many a second at most, to see what the radio carries.
+    pub flood_hz: Option<f64>,
 }
 
 /// Whose radio.

@@ -38,9 +38,10 @@ impl Report<'_> {
                 "seed": seed,
                 "scores": scores,
                 "held_steps": session.held_steps,
-                "calibration_seconds": session.calibrated.seconds,
-                "electrodes_alive": session.calibrated.n_alive,
-                "fits": session.calibrated.fits,
+                "calibration_seconds": session.calibrated.as_ref().map(|calibrated| calibrated.seconds),
+                "electrodes_alive": session.calibrated.as_ref().map(|calibrated| calibrated.n_alive),
+                "answer": session.calibrated.as_ref().map(|calibrated| &calibrated.answer),
+                "fits": session.calibrated.as_ref().map(|calibrated| &calibrated.fits),
             })
         };
         let medians: serde_json::Map<String, serde_json::Value> = ROWS
@@ -50,6 +51,8 @@ impl Report<'_> {
         json!({
             "synthetic": true,
             "task": task_name(self.args),
+            "user": self.args.user.display().to_string(),
+            "ideal": self.settings.is_ideal,
             "source": self.args.source,
             "profile": self.settings.simulator.profile.name,
             "electrodes": self.settings.simulator.electrodes,
@@ -75,21 +78,29 @@ impl Report<'_> {
                 scores.add_row(vec![name.to_string(), text]);
             }
         }
-        let calibrated = &self.done[0].1.calibrated;
-        let fits: Vec<String> = calibrated.fits.iter().map(|fit| fit.n_bins.to_string()).collect();
-        let mut lines = vec![
-            scores.to_string(),
-            format!(
-                "{:.0} s of use after {:.0} s of calibration, both simulated; fits on {} bins; {} of {} electrodes alive.",
-                self.args.seconds,
-                calibrated.seconds,
-                fits.join(", "),
-                calibrated.n_alive,
-                self.settings.simulator.electrodes,
-            ),
-        ];
+        let mut lines = vec![scores.to_string(), self.after()];
         lines.extend(self.args.plot.as_ref().map(|path| format!("picture: {}", path.display())));
         lines.join("\n")
+    }
+
+    /// What came before the task.
+    fn after(&self) -> String {
+        let Some(calibrated) = &self.done[0].1.calibrated else {
+            return format!(
+                "{:.0} s of use, simulated, with a cursor that does what the user intends, {:.0} ms later: the user's own ceiling.",
+                self.args.seconds, self.settings.user.command_delay_ms,
+            );
+        };
+        let fits: Vec<String> = calibrated.fits.iter().map(|fit| fit.n_bins.to_string()).collect();
+        format!(
+            "{:.0} s of use after {:.0} s of calibration, both simulated; fits on {} bins; {} of {} electrodes alive; the cursor answers after {:.1} bins on average.",
+            self.args.seconds,
+            calibrated.seconds,
+            fits.join(", "),
+            calibrated.n_alive,
+            self.settings.simulator.electrodes,
+            calibrated.answer.mean_steps(),
+        )
     }
 
     fn median(&self, of: fn(&Scores) -> Option<f64>) -> Option<f64> {
@@ -101,6 +112,14 @@ impl Report<'_> {
             n if n % 2 == 1 => Some(values[middle]),
             _ => Some((values[middle - 1] + values[middle]) / 2.0),
         }
+    }
+}
+
+/// What the user moves the cursor with, in words.
+pub(super) fn device(settings: &LoopSettings) -> String {
+    match settings.is_ideal {
+        true => "an ideal cursor".to_string(),
+        false => format!("{} electrodes", settings.simulator.electrodes),
     }
 }
 

@@ -125,9 +125,11 @@ impl Host {
                 }
             }
             Record::Pong(pong) => self.pong(pong),
-            Record::Raw(_) | Record::Crossings(_) | Record::Snippet(_) | Record::Impedance(_) => {
+            Record::Crossings(crossings) => {
+                self.crossings(crossings, stamp);
                 self.queue.keep(record);
             }
+            Record::Raw(_) | Record::Snippet(_) | Record::Impedance(_) => self.queue.keep(record),
             Record::Bye => self.end_session(Ending::Bye),
             Record::Command(_) | Record::Report(_) | Record::Ping(_) => self.ledger.records.misdirected += 1,
         }
@@ -157,6 +159,7 @@ impl Host {
             let n_values = n_channels.max(tables::VALUES_MIN);
             self.tables.make_room(n_channels, n_values);
             self.values = vec![0; n_values];
+            self.crossings = super::crossings::room();
             self.clock = Some(ClockFit::new(rate));
         }
         if !is_same {

@@ -134,8 +134,8 @@ impl World {
             self.up.send(self.now_ns, packet);
         }
         for (at, is_intact, packet) in self.up.arrive(self.now_ns) {
-            // Version 1, sealed or plain, whole: session and sequence follow.
-            if is_intact && matches!(packet[0], 0x28 | 0x2C) {
+            // Version 2, sealed or plain, whole: session and sequence follow.
+            if is_intact && matches!(packet[0], 0x48 | 0x4C) {
                 self.delivered.insert(packet[1..6].to_vec());
             }
             let host = &mut self.host;

@@ -31,12 +31,14 @@ mod header;
 mod mixture;
 mod original;
 mod predict;
+mod source;
 
 use super::n1;
 use crate::error::Error;
 use efference_wire::codec::raw::Converter;
 use header::{CHUNK_SAMPLES_MAX, Envelope, Header, Reader, checksum, push_number};
 use original::Original;
+pub(super) use source::open;
 use std::ops::Range;
 use std::path::Path;
 use std::thread;

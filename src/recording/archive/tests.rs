@@ -123,3 +123,46 @@ fn bytes_stay_as_they_are() {
     let packed = pack(&folder.file("a.wav", &bytes)).unwrap().bytes;
     assert_eq!((packed.len(), checksum(&packed)), (20_420, 3_728_733_544));
 }
+
+/// A checksum that fits carries damage into the decoder, where it gives other samples and nothing worse.
+#[test]
+fn damage_under_a_checksum_that_was_mended_panics_nowhere() {
+    let folder = Folder::new();
+    let uniform = to_bytes(codes(900, 8));
+    folder.file("a.json", br#"{"sampling_rate": 1000.0, "channels": 3, "dtype": "int16"}"#);
+    let flat = pack(&folder.file("a.i16", &uniform)).unwrap().bytes;
+    let n1 = wav(codes(600, 9).into_iter().map(n1::sample).collect(), 1);
+    let n1 = pack(&folder.file("b.wav", &n1)).unwrap().bytes;
+    let mut state = 1_u32;
+    let mut random = |end: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % end
+    };
+    let (mut n_read, mut n_refused) = (0, 0);
+    for turn in 0..3_000 {
+        let whole = if turn % 2 == 0 { &flat } else { &n1 };
+        let (header, chunks) = Header::parse(whole, "whole").unwrap();
+        let mut chunk = chunks[..chunks.len() - 4].to_vec();
+        for _ in 0..=random(4) {
+            let at = random(chunk.len());
+            match random(3) {
+                0 => chunk[at] ^= 1 << random(8),
+                1 => chunk[at] = [0, 127, 128, 255][random(4)],
+                _ => chunk[at..].iter_mut().take(5).for_each(|byte| *byte = byte.wrapping_mul(31)),
+            }
+        }
+        let mut bytes = whole[..whole.len() - chunks.len()].to_vec();
+        bytes.extend(&chunk);
+        bytes.extend(checksum(&chunk).to_le_bytes());
+        assert_eq!(header.n_chunks(), 1);
+        match unpack(&bytes, "mended") {
+            Ok(restored) => {
+                assert!(restored.lost_frames.is_empty() && !restored.bytes.is_empty());
+                n_read += 1;
+            }
+            // The lengths of its channels lead nowhere.
+            Err(_) => n_refused += 1,
+        }
+    }
+    assert!(n_read > 2_000 && n_refused > 0, "{n_read} read, {n_refused} refused");
+}

@@ -1,4 +1,5 @@
-//! Which implant over Bluetooth LE: `ble://NAME`, `ble://XX:XX:XX:XX:XX:XX`, with `adapter=hci1` where there are several.
+//! Which implant over Bluetooth LE: `ble://NAME`, `ble://XX:XX:XX:XX:XX:XX`, with `adapter=hci1` where there are several,
+//! and `signals` where BlueZ's socket is not to be used.
 //!
 //! In: what stands behind `ble://`, and the adapter. Out: a [`BleAddress`]. Guarantees that it is written as it is read;
 //! nothing has been looked for yet.
@@ -13,6 +14,8 @@ pub struct BleAddress {
     pub peer: Peer,
     /// The adapter's name (`hci1`) or address; `None` for whichever hears the implant first.
     pub adapter: Option<String>,
+    /// Notifications are taken as signals on the system's bus even where BlueZ has a socket for them.
+    pub signals: bool,
 }
 
 /// What tells an implant from others.
@@ -44,7 +47,7 @@ impl BleAddress {
                 Peer::Named(name)
             }
         };
-        Ok(BleAddress { peer, adapter: None })
+        Ok(BleAddress { peer, adapter: None, signals: false })
     }
 
     /// The same through one adapter.
@@ -172,7 +175,7 @@ mod tests {
     }
 
     fn address_of(name: &str) -> BleAddress {
-        BleAddress { peer: Peer::Named(name.to_string()), adapter: None }
+        BleAddress { peer: Peer::Named(name.to_string()), adapter: None, signals: false }
     }
 
     proptest! {

@@ -21,6 +21,8 @@ pub struct BleReport {
     pub att_mtu: Option<u16>,
     /// Largest packet of the link, bytes.
     pub packet_max: Option<usize>,
+    /// Data come through a socket of BlueZ's own, not as signals on the system's bus.
+    pub by_socket: bool,
     /// Connection interval that the platform tells, ms. BlueZ tells none.
     pub interval_ms: Option<f64>,
     /// Usual shortest time between two bursts of notifications, ms: the interval or a multiple of it, as it looks from

@@ -107,6 +107,12 @@ impl LinkAddress {
                     }
                     continue;
                 }
+                None if word == "signals" && matches!(carrier, Carrier::Ble(_)) => {
+                    if let Carrier::Ble(address) = carrier {
+                        carrier = Carrier::Ble(BleAddress { signals: true, ..address });
+                    }
+                    continue;
+                }
                 Some(("key", path)) if !path.is_empty() => Secrecy::Key(PathBuf::from(path)),
                 None if word == "plain" => Secrecy::Plain,
                 _ => {

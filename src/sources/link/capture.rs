@@ -8,7 +8,9 @@
 //! Format: draft-ietf-opsawg-pcapng; link type 147 (user 0); interface 0 from the device, 1 to it; times in ns; the
 //! section's comment is a JSON object ([`Comment`]).
 
+use super::fit;
 use crate::error::Error;
+use crate::link::Wanted;
 use crate::live::HostTime;
 use crate::recording::mapped::MappedFile;
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketBlock;
@@ -43,6 +45,42 @@ pub struct Comment {
     pub start_unix_ns: u64,
     /// What the host's session keys were made from, sealed with the pairing key; hex. Empty of a link in the clear.
     pub sealed_entropy: String,
+    /// What the device was asked for; of older captures counts in bins of 20 ms.
+    #[serde(default)]
+    pub asked: Asked,
+}
+
+/// What decides what stream a capture holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// As [`fit::name_of`] says it.
+    pub mode: String,
+    /// Bin width, µs.
+    pub bin_width_us: u32,
+    /// Electrodes sent raw.
+    pub raw: Vec<u32>,
+}
+
+impl Asked {
+    /// Of what was wanted.
+    pub fn of(wanted: &Wanted) -> Self {
+        let Wanted { bin_width_us, raw_electrodes, .. } = wanted;
+        let mode = fit::name_of(wanted.mode).to_string();
+        Asked { mode, bin_width_us: *bin_width_us, raw: raw_electrodes.clone() }
+    }
+
+    /// The same, to be asked for again; `None` of a mode that this version doesn't know.
+    pub fn wanted(&self) -> Option<Wanted> {
+        let mode = fit::mode_named(&self.mode)?;
+        let (bin_width_us, raw_electrodes) = (self.bin_width_us, self.raw.clone());
+        Some(Wanted { mode, bin_width_us, raw_electrodes, ..Wanted::default() })
+    }
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Asked::of(&Wanted::default())
+    }
 }
 
 /// Writes packets as they pass.
@@ -234,6 +272,7 @@ mod tests {
             format: FORMAT.to_string(),
             start_unix_ns: 1_700_000_000_123_456_789,
             sealed_entropy: "00ff".to_string(),
+            asked: Asked::default(),
         }
     }
 

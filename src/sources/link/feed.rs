@@ -1,22 +1,26 @@
-//! What a host's end of a link tells, as blocks of counts.
+//! What a host's end of a link tells, as blocks of counts, of power, or of raw samples of chosen electrodes.
 //!
 //! In: a [`Host`] that is fed with packets. Out: blocks of frames, one width for all, and a [`LinkReport`]. Guarantees:
 //! the same packets at the same times give the same blocks, so that a capture replays as it was; frames that won't come
 //! are lost frames of the next block; what the device gave up is told in words.
 
-use super::PACKET_MAX;
+use super::happening::Happening;
 use super::report::{LinkReport, Tracks};
-use crate::block::{BLOCK_FRAMES_MAX, Block, BlockHeader, COUNT_UNKNOWN, Payload, StreamInfo, StreamKind};
+use super::{PACKET_MAX, fit};
+use crate::block::{BLOCK_FRAMES_MAX, Block, BlockHeader, COUNT_UNKNOWN, Payload, StreamInfo};
 use crate::error::Error;
-use crate::link::{Device, Event, Host, Resampler, Settings};
+use crate::link::{Device, Event, Host, RawJoiner, Resampler, Settings, Taken, Wanted};
 use crate::sources::ble::News;
-use crate::time::{DeviceTime, HostTime, SampleIndex, SampleRate};
-use crate::wire::Mode;
+use crate::time::{DeviceTime, HostTime, SampleIndex};
+use crate::wire::{Mode, Record};
 
 /// A host's end with the frames that it has given.
 pub struct Feed {
     host: Host,
-    bin_width_us: u32,
+    wanted: Wanted,
+    /// Only where raw samples are what the blocks hold.
+    raw: Option<RawJoiner>,
+    patience_ns: u64,
     resampler: Option<Resampler>,
     device: Option<Device>,
     /// Frames that wait, the oldest at `first`.
@@ -39,6 +43,7 @@ struct Waiting {
     has_unknown: bool,
     due: HostTime,
     values: Vec<u16>,
+    samples: Vec<i16>,
 }
 
 impl Feed {
@@ -47,17 +52,19 @@ impl Feed {
     /// # Errors
     /// If the settings are not legal; `place` names where they come from.
     pub fn new(settings: Settings, place: &str) -> Result<Self, Error> {
-        let bin_width_us = settings.wanted.bin_width_us;
+        let (wanted, patience_ns) = (settings.wanted.clone(), settings.reorder_allowance_ns);
         Ok(Feed {
             host: Host::new(settings, place)?,
-            bin_width_us,
+            wanted,
+            raw: None,
+            patience_ns,
             resampler: None,
             device: None,
             waiting: Vec::new(),
             first: 0,
             n: 0,
             given: 0,
-            tracks: Tracks::default(),
+            tracks: Tracks::new(),
             refusal: None,
         })
     }
@@ -77,16 +84,7 @@ impl Feed {
     /// # Errors
     /// If the device sends what no pipeline takes.
     pub fn info(&self) -> Option<Result<StreamInfo, Error>> {
-        let device = self.device.as_ref()?;
-        // The frames are the device's bins, which are whole samples long; the name of the width is what was asked for.
-        let rate = SampleRate::new(1e6 / f64::from(self.bin_width_us), "link");
-        Some(rate.map(|sample_rate| StreamInfo {
-            kind: StreamKind::Counts,
-            sample_rate,
-            uv_per_count: None,
-            channels: (1..=device.n_electrodes).map(|electrode| format!("e{electrode:05}")).collect(),
-            synthetic: device.synthetic,
-        }))
+        Some(fit::stream_of(self.device.as_ref()?, &self.wanted))
     }
 
     /// Lets everything happen that is due by `now`, each at its own time, so that it doesn't matter when somebody looked;
@@ -119,7 +117,7 @@ impl Feed {
 
     /// Something happened to what carries the packets; where it was connected, how long they may be.
     pub fn carrier(&mut self, now: HostTime, news: &News) {
-        self.tracks.note(now, format!("Bluetooth: {}", news.text));
+        self.tracks.note(now, Happening::Said(format!("Bluetooth: {}", news.text)));
         if let Some(packet_max) = news.packet_max {
             self.host.carrier_is_up(now, packet_max);
         }
@@ -127,7 +125,21 @@ impl Feed {
 
     /// Takes over what the host has to tell.
     pub fn collect(&mut self, now: HostTime) {
-        let Feed { host, resampler, device, waiting, first, n, tracks, refusal, bin_width_us, .. } = self;
+        let Feed {
+            host,
+            resampler,
+            raw,
+            patience_ns,
+            device,
+            waiting,
+            first,
+            n,
+            tracks,
+            refusal,
+            wanted,
+            ..
+        } = self;
+        let mut wants_key = false;
         // The clock as it is known before these bins: the same in a replay.
         let clock = host.clock().cloned();
         while let Some(event) = host.poll_event() {
@@ -145,19 +157,11 @@ impl Feed {
                         continue;
                     }
                     resampler.bin(&bin, |frame| {
-                        if *n == waiting.len() {
-                            // Nobody reads: the newest win.
-                            *first = (*first + 1) % waiting.len();
-                            *n -= 1;
-                            tracks.n_unread += 1;
-                        }
-                        let at = (*first + *n) % waiting.len();
-                        let slot = &mut waiting[at];
+                        let slot = claim(waiting, first, n, tracks);
                         slot.values.copy_from_slice(frame.values);
                         (slot.index, slot.n_lost, slot.n_frames) =
                             (frame.index, frame.n_lost, frame.n_frames);
                         (slot.spread, slot.has_unknown, slot.due) = (frame.spread, frame.has_unknown, due);
-                        *n += 1;
                     });
                 }
                 Event::Gap(gap) => {
@@ -167,20 +171,29 @@ impl Feed {
                     }
                 }
                 Event::Connected { device: found, is_resumed } => {
+                    if let (Some(raw), false) = (raw.as_mut(), is_resumed) {
+                        raw.restart();
+                    }
                     tracks.connected(found, is_resumed, now);
                     let is_other =
                         device.as_ref().is_none_or(|known| known.n_electrodes != found.n_electrodes);
                     if is_other && device.is_none() {
-                        let samples = found.samples(*bin_width_us);
-                        *resampler = Some(Resampler::new(samples, found.n_electrodes));
-                        let empty = Waiting { values: vec![0; found.n_electrodes], ..Waiting::default() };
+                        let mut empty = Waiting::default();
+                        if fit::is_raw(wanted) {
+                            let (electrodes, rate) = (&wanted.raw_electrodes, found.sample_rate_millihertz);
+                            let joiner = RawJoiner::new(electrodes, found.bits, rate, *patience_ns);
+                            empty.samples = vec![0; joiner.n_frames_max() * electrodes.len()];
+                            *raw = Some(joiner);
+                        } else {
+                            let samples = found.samples(wanted.bin_width_us);
+                            *resampler = Some(Resampler::new(samples, found.n_electrodes));
+                            empty.values = vec![0; found.n_electrodes];
+                        }
                         *waiting = vec![empty; WAITING];
                         *device = Some(found.clone());
                     } else if is_other {
-                        tracks.note(
-                            now,
-                            format!("another device answers, of {} electrodes", found.n_electrodes),
-                        );
+                        let text = format!("another device answers, of {} electrodes", found.n_electrodes);
+                        tracks.note(now, Happening::Said(text));
                     }
                 }
                 Event::FormatChanged(change) => {
@@ -191,19 +204,40 @@ impl Feed {
                     if change.format.mode != Mode::Quiet
                         && let Some(Err(error)) = resampler.as_ref().map(takes)
                     {
-                        tracks.note(now, error.to_string());
+                        tracks.note(now, Happening::Said(error.to_string()));
                         *refusal = Some(error);
                     }
                 }
                 Event::Telemetry(telemetry) => tracks.telemetry(&telemetry),
                 Event::Acknowledged(ack) => tracks.ack(&ack, now),
-                Event::Silent => tracks.note(now, "silent".to_string()),
-                Event::Audible => tracks.note(now, "heard again".to_string()),
-                Event::Disconnected(why) => tracks.note(now, format!("disconnected: {why}")),
-                Event::Data(record) => tracks.data(&record),
+                Event::Silent => tracks.note(now, Happening::Word("silent")),
+                Event::Audible => tracks.note(now, Happening::Word("heard again")),
+                Event::Disconnected(why) => tracks.note(now, Happening::Ended(why)),
+                Event::Data(record) => {
+                    tracks.data(&record);
+                    if let (Some(raw), Record::Raw(record)) = (raw.as_mut(), record) {
+                        wants_key |= raw.take(now, &record) == Taken::WantsKey;
+                    }
+                }
                 Event::Connecting { .. } => {}
             }
         }
+        if wants_key {
+            host.request_key();
+        }
+        let Some(raw) = raw else { return };
+        while let Some(run) = raw.next(now) {
+            let ended = DeviceTime { sample: run.device_end, fraction: 0 };
+            let ended = clock.as_ref().and_then(|clock| clock.host_time(ended));
+            let due = ended.map_or(run.arrived_at, |(at, _)| at.min(run.arrived_at));
+            tracks.run(run.arrived_at, due, now);
+            let slot = claim(waiting, first, n, tracks);
+            slot.samples[..run.samples.len()].copy_from_slice(run.samples);
+            (slot.index, slot.n_lost, slot.due) = (run.index, run.n_lost, due);
+            (slot.n_frames, slot.spread, slot.has_unknown) =
+                ((run.samples.len() / wanted.raw_electrodes.len()) as u32, 1, false);
+        }
+        tracks.raw = raw.counts;
     }
 
     /// A frame waits.
@@ -224,16 +258,25 @@ impl Feed {
     /// Fills `block` with the next frames; when they ended. `None` if none waits.
     ///
     /// # Panics
-    /// If it is no block of counts of as many channels.
+    /// If it is no block of such a stream as [`Feed::info`] says.
     pub fn pop(&mut self, block: &mut Block) -> Option<HostTime> {
         if self.n == 0 {
             return None;
         }
         let slot = &self.waiting[self.first];
-        let Payload::Counts(counts) = &mut block.payload else { panic!("a link gives blocks of counts") };
         let n_frames = (slot.n_frames - self.given).min(BLOCK_FRAMES_MAX as u32);
-        for frame in counts.chunks_exact_mut(slot.values.len()).take(n_frames as usize) {
-            frame.copy_from_slice(&slot.values);
+        match (&mut block.payload, &self.raw) {
+            (Payload::Counts(counts), None) => {
+                for frame in counts.chunks_exact_mut(slot.values.len()).take(n_frames as usize) {
+                    frame.copy_from_slice(&slot.values);
+                }
+            }
+            (Payload::Int16(samples), Some(_)) => {
+                let n = self.wanted.raw_electrodes.len();
+                let (from, values) = (self.given as usize * n, n_frames as usize * n);
+                samples[..values].copy_from_slice(&slot.samples[from..][..values]);
+            }
+            _ => panic!("a block of another kind than the stream's"),
         }
         let first = slot.index + u64::from(self.given);
         block.header = BlockHeader {
@@ -260,6 +303,23 @@ impl Feed {
         let reading = self.host.clock().and_then(|clock| clock.reading(self.tracks.last_at()));
         self.tracks.report(self.device.clone(), ledger, reading, self.host.throughput_bps())
     }
+}
+
+/// The place for the next frames, behind those that wait; where nobody reads, the newest win.
+fn claim<'w>(
+    waiting: &'w mut [Waiting],
+    first: &mut usize,
+    n: &mut usize,
+    tracks: &mut Tracks,
+) -> &'w mut Waiting {
+    if *n == waiting.len() {
+        *first = (*first + 1) % waiting.len();
+        *n -= 1;
+        tracks.n_unread += 1;
+    }
+    let at = (*first + *n) % waiting.len();
+    *n += 1;
+    &mut waiting[at]
 }
 
 /// Frames that wait for a reader at most: a second of 20 ms.

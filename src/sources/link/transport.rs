@@ -226,10 +226,18 @@ impl Transport {
         }
     }
 
-    /// The last packet was genuine: answers go to where it came from.
-    pub fn accept_peer(&mut self) {
-        if let Kind::Udp { peer, last_from: Some(from), .. } = &mut self.kind {
-            *peer = Some(*from);
+    /// Where the last packet came from, on a carrier where anybody can send.
+    pub fn last_from(&self) -> Option<SocketAddr> {
+        match &self.kind {
+            Kind::Udp { last_from, .. } => *last_from,
+            _ => None,
+        }
+    }
+
+    /// A packet from there was genuine: answers go there.
+    pub fn accept_peer(&mut self, from: SocketAddr) {
+        if let Kind::Udp { peer, .. } = &mut self.kind {
+            *peer = Some(from);
         }
     }
 
@@ -349,7 +357,9 @@ mod tests {
         while device.receive(&mut buffer, Duration::from_millis(1)) == Received::Nothing {
             host.send(&[7]);
         }
-        device.accept_peer();
+        if let Some(from) = device.last_from() {
+            device.accept_peer(from);
+        }
         for n in [1, 20, 511, PACKET_MAX] {
             let packet: Vec<u8> = (0..n).map(|k| k as u8 ^ n as u8).collect();
             device.send(&packet);

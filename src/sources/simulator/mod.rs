@@ -236,11 +236,16 @@ impl Body {
             (StreamKind::Crossings, _) => {
                 (Signal::Crossings { width_ms: u64::from(settings.width_ms) }, None)
             }
+            (StreamKind::Power(_), _) => {
+                return Err(Error::usage("simulator", "power in bins")
+                    .field("kind")
+                    .legal("broadband, counts or crossings: the front end measures power of broadband"));
+            }
         };
         let microhertz = sample_rate.microhertz();
         let losses = Losses::new(&lost_plan, n, |ms| match settings.kind {
             StreamKind::Broadband => first_frame_from(ms * TICK_US, microhertz),
-            StreamKind::Counts | StreamKind::Crossings => ms,
+            StreamKind::Counts | StreamKind::Crossings | StreamKind::Power(_) => ms,
         });
         Ok(Body {
             info: StreamInfo {

@@ -87,7 +87,7 @@ fn about(address: &str, settings: &Settings, body: &Body, n_frames: u64) -> Abou
     let profile = &settings.profile;
     let is_silent = |electrode: usize| match settings.kind {
         StreamKind::Broadband => !body.alive[electrode],
-        StreamKind::Counts | StreamKind::Crossings => {
+        StreamKind::Counts | StreamKind::Crossings | StreamKind::Power(_) => {
             body.neurons.binary_search_by_key(&electrode, |n| n.electrode).is_err()
         }
     };
@@ -128,7 +128,9 @@ fn about(address: &str, settings: &Settings, body: &Body, n_frames: u64) -> Abou
         units: match settings.kind {
             StreamKind::Broadband => format!("counts of {} µV", profile.uv_per_count.value),
             StreamKind::Counts => format!("spikes per {} ms", settings.width_ms),
-            StreamKind::Crossings => format!("spikes, at frames of {} ms", settings.width_ms),
+            StreamKind::Crossings | StreamKind::Power(_) => {
+                format!("spikes, at frames of {} ms", settings.width_ms)
+            }
         },
         gaps: Vec::new(),
         n_trials: 0,

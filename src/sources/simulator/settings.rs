@@ -202,7 +202,9 @@ impl Settings {
     pub fn frames_hz(&self) -> f64 {
         match self.kind {
             StreamKind::Broadband => self.sample_rate_hz,
-            StreamKind::Counts | StreamKind::Crossings => 1e3 / f64::from(self.width_ms),
+            StreamKind::Counts | StreamKind::Crossings | StreamKind::Power(_) => {
+                1e3 / f64::from(self.width_ms)
+            }
         }
     }
 

@@ -212,8 +212,8 @@ fn add_rows(channels: &[u16], values: &[f32], p: &[Lanes], into: &mut Lanes) {
             sums[0][lane] += value * row[lane];
         }
     }
-    for lane in 0..LANES {
-        into.0[lane] += (sums[0][lane] + sums[1][lane]) + (sums[2][lane] + sums[3][lane]);
+    for (lane, into) in into.0.iter_mut().enumerate() {
+        *into += (sums[0][lane] + sums[1][lane]) + (sums[2][lane] + sums[3][lane]);
     }
 }
 

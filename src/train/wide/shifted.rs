@@ -115,8 +115,8 @@ fn each(of: impl FnMut(usize) -> f64) -> [f64; LANES] {
 pub(super) fn dots(a: &[Lanes], b: &[Lanes]) -> [f64; LANES] {
     let mut sums = [0.0; LANES];
     for (a, b) in a.iter().zip(b) {
-        for lane in 0..LANES {
-            sums[lane] += f64::from(a.0[lane]) * f64::from(b.0[lane]);
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            *sum += f64::from(a.0[lane]) * f64::from(b.0[lane]);
         }
     }
     sums
@@ -126,8 +126,8 @@ pub(super) fn dots(a: &[Lanes], b: &[Lanes]) -> [f64; LANES] {
 fn add_scaled(y: &mut [Lanes], a: &[f64; LANES], x: &[Lanes]) {
     let a = a.map(|a| a as f32);
     for (y, x) in y.iter_mut().zip(x) {
-        for lane in 0..LANES {
-            y.0[lane] += a[lane] * x.0[lane];
+        for (lane, a) in a.iter().enumerate() {
+            y.0[lane] += a * x.0[lane];
         }
     }
 }

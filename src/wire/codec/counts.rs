@@ -4,12 +4,15 @@
 //! of counts of such rates. Guarantees: lossless for any counts; a unit is decoded without any other, so that a lost
 //! packet costs nothing but itself; what depends on the past is the levels alone, and both ends know which they have.
 //!
-//! Bytes: where no levels are known (table 0), one byte with the level of all channels; then a range-coded stream
-//! (`range`): per bin and channel the count by its level's frequencies (`levels`). A count of `n_counts` or more is the
+//! Bytes: where no levels are known (table 0), one byte with the half level of all channels; then a range-coded stream
+//! (`range`): per bin and channel the count by its level's frequencies (`levels`). Where levels are known, neurons that fire
+//! together make a bin's counts all higher or lower than their levels say: what went before in the bin tells by how much,
+//! and shifts the levels of what follows (`together`). A count of `n_counts` or more is the
 //! escape, then its excess `e` as the number of bits of `e + 1` less one (5 bits), and these bits without the first.
 
-use super::levels::{BIT, LevelTable, N_LEVELS, N_SYMBOLS, TABLES, level_of};
+use super::levels::{BIT, LevelTable, N_HALVES, N_LEVELS, N_SYMBOLS, TABLES, half_level_of};
 use super::range::{Decoder, Encoder, Full};
+use super::together::Together;
 
 /// What is known of the rates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,8 +137,11 @@ pub fn decode(bytes: &[u8], levels: Levels<'_>, counts: &mut [u16]) -> Result<()
             }
             decoder = Decoder::new(bytes);
             for bin in counts.chunks_exact_mut(levels.len()) {
+                let mut together = Together::new();
                 for (count, &level) in bin.iter_mut().zip(levels) {
-                    *count = decode_one(&mut decoder, table_above(level, shift))?;
+                    let half = half_above(level, shift);
+                    *count = decode_one(&mut decoder, together.table(half))?;
+                    together.enter(half, *count);
                 }
             }
         }
@@ -179,7 +185,7 @@ fn encode_as<'c>(
         Coding::One(level) => {
             let (head, rest) = out.split_first_mut().ok_or(Full)?;
             *head = level;
-            let table = table_of(level);
+            let table = &TABLES[usize::from(level) % N_HALVES];
             let mut encoder = Encoder::new(rest);
             bins.flatten().for_each(|&count| encode_one(&mut encoder, table, count));
             Ok(1 + encoder.finish()?)
@@ -187,8 +193,11 @@ fn encode_as<'c>(
         Coding::Each(levels, shift) => {
             let mut encoder = Encoder::new(out);
             for bin in bins {
+                let mut together = Together::new();
                 for (&count, &level) in bin.iter().zip(levels) {
-                    encode_one(&mut encoder, table_above(level, shift), count);
+                    let half = half_above(level, shift);
+                    encode_one(&mut encoder, together.table(half), count);
+                    together.enter(half, count);
                 }
             }
             encoder.finish()
@@ -207,38 +216,67 @@ fn n_fitting_as<'c>(
         Coding::One(_) => (1, n_channels),
         Coding::Each(levels, _) => (0, levels.len()),
     };
-    let mut left = n_bytes.saturating_sub(head + END) as u64 * 8 * u64::from(BIT);
-    for channel in 0..n_channels.min(n_levels) {
-        let table = match coding {
-            Coding::One(level) => table_of(level),
-            Coding::Each(levels, shift) => table_above(levels[channel], shift),
-        };
-        let cost: u64 = bins.clone().map(|bin| u64::from(cost_of(table, bin[channel]))).sum();
-        match left.checked_sub(cost) {
-            Some(rest) => left = rest,
-            None => return channel,
+    let room = n_bytes.saturating_sub(head + END) as u64 * 8 * u64::from(BIT);
+    // So many of each bin fit if it were alone; of several, as many as fit beside each other.
+    let mut most = n_channels.min(n_levels);
+    let mut n_bins = 0;
+    for bin in bins.clone() {
+        most = cost_of_first(&bin[..most], coding, room).0;
+        n_bins += 1;
+    }
+    let mut least = if n_bins > 1 { 0 } else { most };
+    while least < most {
+        let middle = (least + most).div_ceil(2);
+        let cost: u64 = bins.clone().map(|bin| cost_of_first(&bin[..middle], coding, u64::MAX).1).sum();
+        if cost <= room {
+            least = middle;
+        } else {
+            most = middle - 1;
         }
     }
-    n_channels.min(n_levels)
+    least
 }
 
+/// How many counts of a bin, from the first on, cost no more than `room`, and what these cost; in 1/[`BIT`].
+fn cost_of_first(bin: &[u16], coding: Coding<'_>, room: u64) -> (usize, u64) {
+    let (mut together, mut sum) = (Together::new(), 0);
+    for (channel, &count) in bin.iter().enumerate() {
+        let cost = match coding {
+            Coding::One(half) => cost_of(&TABLES[usize::from(half) % N_HALVES], count),
+            Coding::Each(levels, shift) => {
+                let half = half_above(levels[channel], shift);
+                let cost = cost_of(together.table(half), count);
+                together.enter(half, count);
+                cost
+            }
+        };
+        if sum + u64::from(cost) > room {
+            return (channel, sum);
+        }
+        sum += u64::from(cost);
+    }
+    (bin.len(), sum)
+}
+
+/// The half level of counts that are all coded alike.
 fn flat_level<'c>(counts: impl Iterator<Item = &'c u16>) -> u8 {
     let (mut n, mut sum) = (0u64, 0u64);
     for &count in counts {
         n += 1;
         sum += u64::from(count);
     }
-    level_of(u32::try_from((sum << 26) / n.max(1)).unwrap_or(u32::MAX))
+    half_level_of(u32::try_from((sum << 26) / n.max(1)).unwrap_or(u32::MAX))
 }
 
 #[inline]
 pub(super) fn table_of(level: u8) -> &'static LevelTable {
-    &TABLES[usize::from(level) % N_LEVELS]
+    &TABLES[2 * (usize::from(level) % N_LEVELS)]
 }
 
-/// That of `shift` levels more, or of the highest.
-fn table_above(level: u8, shift: u8) -> &'static LevelTable {
-    &TABLES[(usize::from(level) % N_LEVELS + usize::from(shift)).min(N_LEVELS - 1)]
+/// The half level of `shift` levels more.
+#[inline]
+fn half_above(level: u8, shift: u8) -> usize {
+    2 * (usize::from(level) % N_LEVELS + usize::from(shift))
 }
 
 #[inline]
@@ -315,119 +353,4 @@ pub(super) fn cost_of(table: &LevelTable, count: u16) -> u32 {
 pub(super) const END: usize = 2;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use proptest::test_runner::RngSeed;
-    use std::vec;
-    use std::vec::Vec;
-
-    fn count() -> impl Strategy<Value = u16> {
-        prop_oneof![20 => Just(0u16), 5 => 0u16..4, 2 => 0u16..100, 1 => any::<u16>()]
-    }
-
-    /// Counts of one to three bins, and a level a channel.
-    fn unit() -> impl Strategy<Value = (Vec<u16>, Vec<u8>)> {
-        (1usize..200, 1usize..4).prop_flat_map(|(n_channels, n_bins)| {
-            let counts = prop::collection::vec(count(), n_channels * n_bins);
-            (counts, prop::collection::vec(any::<u8>(), n_channels))
-        })
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
-
-        #[test]
-        fn counts_come_back((counts, known) in unit()) {
-            for levels in [Levels::Flat, Levels::Known(&known)] {
-                let mut bytes = vec![0; bound_bytes(counts.len())];
-                let n_bytes = encode(&counts, levels, &mut bytes).expect("the bound is one");
-                let mut found = vec![7; counts.len()];
-                prop_assert_eq!(decode(&bytes[..n_bytes], levels, &mut found), Ok(()));
-                prop_assert_eq!(&found, &counts);
-                // Silence may take no byte at all.
-                let room = n_bytes.saturating_sub(1);
-                prop_assert_eq!(encode(&counts, levels, &mut bytes[..room]).is_err(), n_bytes > 0);
-            }
-        }
-
-        #[test]
-        fn parts_stay_within_the_budget_and_make_the_whole((counts, known) in unit(), budget in 14usize..200) {
-            let n_channels = known.len();
-            let n_bins = counts.len() / n_channels;
-            for is_flat in [true, false] {
-                let all = if is_flat { Levels::Flat } else { Levels::Known(&known) };
-                let (mut found, mut first) = (vec![7; counts.len()], 0);
-                while first < n_channels {
-                    let mut bytes = vec![0; budget];
-                    let part = encode_prefix(&counts, n_channels, first, all, &mut bytes);
-                    let Ok(Prefix { n_channels: n, n_bytes }) = part else {
-                        // One channel alone may cost more than there is room for.
-                        prop_assert!(budget < bound_bytes(n_bins) + 1);
-                        break;
-                    };
-                    prop_assert!(n >= 1 && first + n <= n_channels && n_bytes <= budget);
-                    let some = if is_flat { Levels::Flat } else { Levels::Known(&known[first..first + n]) };
-                    let mut part = vec![7; n * n_bins];
-                    prop_assert_eq!(decode(&bytes[..n_bytes], some, &mut part), Ok(()));
-                    for (bin, part) in found.chunks_exact_mut(n_channels).zip(part.chunks_exact(n)) {
-                        bin[first..first + n].copy_from_slice(part);
-                    }
-                    first += n;
-                }
-                let as_far = |counts: &[u16]| -> Vec<u16> {
-                    counts.chunks_exact(n_channels).flat_map(|bin| &bin[..first]).copied().collect()
-                };
-                prop_assert_eq!(as_far(&found), as_far(&counts));
-            }
-        }
-
-        #[test]
-        fn a_count_costs_what_is_said(level in 0u8..32, counts in prop::collection::vec(count(), 1..300)) {
-            let levels = vec![level; counts.len()];
-            let mut bytes = vec![0; bound_bytes(counts.len())];
-            let n_bytes = encode(&counts, Levels::Known(&levels), &mut bytes).expect("room");
-            let cost: u64 = counts.iter().map(|&count| u64::from(cost_of(table_of(level), count))).sum();
-            prop_assert!(n_bytes as u64 <= cost.div_ceil(8 * u64::from(BIT)) + END as u64);
-            // Costs are rounded up, by less than 1/100 bit a count.
-            let bits = (n_bytes + 4) as f64 * 8.0 + 0.01 * counts.len() as f64;
-            prop_assert!(bits > cost as f64 / f64::from(BIT), "{n_bytes} bytes, {cost}");
-        }
-
-        #[test]
-        fn any_bytes_are_counts_or_corrupt(
-            bytes in prop::collection::vec(any::<u8>(), 0..100),
-            n in 0usize..200,
-            levels in prop::collection::vec(any::<u8>(), 200),
-        ) {
-            let mut counts = vec![0; n];
-            let _ = decode(&bytes, Levels::Flat, &mut counts);
-            let _ = decode(&bytes, Levels::Known(&levels[..n]), &mut counts);
-        }
-
-        #[test]
-        fn a_unit_that_lost_its_end_is_corrupt(
-            counts in prop::collection::vec(0u16..3, 200..400), kept in 0.0..0.5f64,
-        ) {
-            let levels = vec![17; counts.len()];
-            let mut bytes = vec![0; bound_bytes(counts.len())];
-            let n_bytes = encode(&counts, Levels::Known(&levels), &mut bytes).expect("room");
-            let kept = (n_bytes as f64 * kept) as usize;
-            let mut found = vec![0; counts.len()];
-            prop_assert_eq!(decode(&bytes[..kept], Levels::Known(&levels), &mut found), Err(Corrupt));
-        }
-    }
-
-    #[test]
-    fn what_no_encoder_wrote_is_told() {
-        let counts: Vec<u16> = (0..200).map(|k| u16::from(k % 7 == 0) * (k % 5)).collect();
-        let mut bytes = [0; 1000];
-        let n = encode(&counts, Levels::Flat, &mut bytes).expect("room");
-        let mut found = [0; 200];
-        bytes[n] = 1;
-        bytes[n + 6] = 1;
-        assert_eq!(decode(&bytes[..n + 7], Levels::Flat, &mut found), Err(Corrupt), "bytes behind the end");
-        assert_eq!(decode(&[200, 1, 2], Levels::Flat, &mut found), Err(Corrupt), "no such level");
-        assert_eq!(decode(&[], Levels::Flat, &mut found), Err(Corrupt), "nothing");
-    }
-}
+mod tests;

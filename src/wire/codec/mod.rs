@@ -9,6 +9,7 @@ pub mod levels;
 pub mod range;
 pub mod rates;
 pub mod raw;
+mod together;
 
 #[cfg(test)]
 mod tests {
@@ -20,7 +21,7 @@ mod tests {
 
     const README: &str = include_str!("README.md");
 
-    /// Bytes of the examples of counts and of crossings.
+    /// Bytes of the examples: counts, counts of a table, crossings.
     fn example(number: usize) -> Vec<u8> {
         let text = README.split("```hex").nth(1 + number).unwrap().split("```").next().unwrap();
         text.split_whitespace().map(|hex| u8::from_str_radix(hex, 16).unwrap()).collect()
@@ -48,6 +49,17 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_shows_true_counts_of_a_table() {
+        let (counts, levels): (Vec<u16>, _) = ((0..48).map(|k| u16::from(k % 3 == 0)).collect(), [15; 48]);
+        let mut out = [0; 100];
+        let n = counts::encode(&counts, Levels::Known(&levels), &mut out).unwrap();
+        assert_eq!(out[..n], example(1), "{:02x?}", &out[..n]);
+        let mut found = [0; 48];
+        counts::decode(&example(1), Levels::Known(&levels), &mut found).unwrap();
+        assert_eq!(found[..], counts);
+    }
+
+    #[test]
     fn the_readme_shows_true_crossings() {
         let crossings = [(40, 17), (42, 150), (42, 399), (47, 0)];
         assert!(README.contains("(40, 17), (42, 150), (42, 399), (47, 0)"));
@@ -55,9 +67,9 @@ mod tests {
         let span = Span { first_channel: 40, n_channels: 8, n_samples: 400 };
         let mut out = [0; 100];
         let n = crossings::encode(&crossings, span, None, &mut out).unwrap();
-        assert_eq!(out[..n], example(1), "{:02x?}", &out[..n]);
+        assert_eq!(out[..n], example(2), "{:02x?}", &out[..n]);
         let mut found = [Crossing::default(); 4];
-        assert_eq!(crossings::decode(&example(1), span, |_| None, &mut found), Ok(4));
+        assert_eq!(crossings::decode(&example(2), span, |_| None, &mut found), Ok(4));
         assert_eq!(found, crossings);
     }
 }

@@ -7,8 +7,8 @@
 //! and again, until the host says that it has the whole of it; only then are counts coded with it, and they name the
 //! version. The host keeps the table before until counts name the new one. Version 0 is no table: [`Levels::Flat`].
 //!
-//! Table bytes: kind (1): 0 alone, 1 against another version; kind 0: the level from which the others are told (1); kind
-//! 1: the version of the other table (1); then a range-coded stream (`range`).
+//! Table bytes: the version that it is told against (1), 0 for none; then a range-coded stream (`range`) of yes and no, by
+//! shares that follow what came before in the piece (`Shares`).
 //!
 //! [`Levels::Flat`]: super::counts::Levels::Flat
 
@@ -44,19 +44,27 @@ impl Rate {
         self.mean = u32::try_from(mean).unwrap_or(u32::MAX);
     }
 
-    /// Its level; one that is told already stays until the mean is clearly another's, so that tables change little.
+    /// Its level. One that is told already stays unless another saves more than it takes to tell, over `n_bins` to come of
+    /// this mean: counts of mean m that are coded as of mean M cost m · ln(m/M) + M − m nats more than they have to.
     #[must_use]
-    pub fn level(&self, told: Option<u8>) -> u8 {
+    pub fn level(&self, told: Option<u8>, n_bins: u32) -> u8 {
         let nearest = level_of(self.mean);
-        match told {
-            Some(told) if told.abs_diff(nearest) == 1 => {
-                // A quarter of a level beyond the edge.
-                let (mean, of) = (u64::from(self.mean), mean_of(told));
-                let stays = mean * 4 <= of * 5 + of / 4 && mean * 5 + of / 4 >= of * 4 - of / 4;
-                if stays { told } else { nearest }
-            }
-            _ => nearest,
-        }
+        let Some(told) = told else { return nearest };
+        let n_steps = i64::from(nearest) - i64::from(told);
+        let log_ratio = (i64::from(self.mean) * n_steps * LN_STEP) >> 16;
+        let saved = log_ratio + mean_of(told) as i64 - mean_of(nearest) as i64;
+        if saved * i64::from(n_bins.min(BINS_MAX)) > TOLD { nearest } else { told }
+    }
+}
+
+/// After how many bins the next table is made, when the last was made after so many; 0 for none before. The first soon, then
+/// each after as many bins as have been, until rates no longer stay for as long as that.
+#[must_use]
+pub const fn next_table_at(n_bins: u32) -> u32 {
+    if n_bins == 0 {
+        FIRST_AT
+    } else {
+        n_bins.saturating_add(if n_bins < BETWEEN_MAX { n_bins } else { BETWEEN_MAX })
     }
 }
 
@@ -75,35 +83,31 @@ pub fn shift_of_width(bin_samples: u32, asked_bin_samples: u32) -> u8 {
 /// # Errors
 /// [`Full`] if they don't fit.
 pub fn encode_table(levels: &[u8], base: Option<(u8, &[u8])>, out: &mut [u8]) -> Result<usize, Full> {
-    let (head, rest) = out.split_first_chunk_mut::<2>().ok_or(Full)?;
-    let mut encoder = Encoder::new(rest);
+    let (head, rest) = out.split_first_mut().ok_or(Full)?;
+    let (mut encoder, mut shares) = (Encoder::new(rest), Shares::new());
     match base {
-        Some((version, base)) if base.len() == levels.len() => {
-            *head = [1, version];
+        Some((version, base)) if base.len() == levels.len() && version != 0 => {
+            *head = version;
             for (&level, &before) in levels.iter().zip(base) {
-                let (level, before) = (i32::from(level), i32::from(before));
-                match level - before {
-                    0 => encoder.encode(0, STAYS),
-                    1 => encoder.encode(STAYS, STEPS),
-                    -1 => encoder.encode(STAYS + STEPS, STEPS),
-                    _ => {
-                        encoder.encode(STAYS + 2 * STEPS, SCALE - STAYS - 2 * STEPS);
-                        encoder.bits(level as u32, 5);
-                    }
-                }
+                shares.step(level.min(LEVEL_MAX), before.min(LEVEL_MAX), |share, is_so| {
+                    share.encode(&mut encoder, is_so);
+                    is_so
+                });
             }
         }
         _ => {
-            let sum: u32 = levels.iter().map(|&level| u32::from(level)).sum();
-            let centre = (sum / (levels.len() as u32).max(1)) as u8;
-            *head = [0, centre];
+            *head = 0;
             for &level in levels {
-                let place = usize::from(level) % N_LEVELS + N_LEVELS - usize::from(centre) % N_LEVELS;
-                encoder.encode(SPREAD[place], SPREAD[place + 1] - SPREAD[place]);
+                let mut node = 1;
+                for place in (0..5).rev() {
+                    let is_set = level >> place & 1 == 1;
+                    shares.nodes[node].encode(&mut encoder, is_set);
+                    node = 2 * node + usize::from(is_set);
+                }
             }
         }
     }
-    Ok(2 + encoder.finish()?)
+    Ok(1 + encoder.finish()?)
 }
 
 /// Reads levels; `base` gives those of the same channels in another version.
@@ -115,86 +119,108 @@ pub fn decode_table<'a>(
     base: impl FnOnce(u8) -> Option<&'a [u8]>,
     levels: &mut [u8],
 ) -> Result<(), Corrupt> {
-    let (&[kind, about], rest) = bytes.split_first_chunk::<2>().ok_or(Corrupt)?;
-    let mut decoder = Decoder::new(rest);
-    match kind {
-        0 if usize::from(about) < N_LEVELS => {
-            for level in levels.iter_mut() {
-                let (step, code) = (decoder.step(), decoder.code());
-                let mut place = 0;
-                while place + 2 < SPREAD.len() && code >= step * SPREAD[place + 1] {
-                    place += 1;
-                }
-                decoder.take(SPREAD[place], SPREAD[place + 1] - SPREAD[place]);
-                let found = (place + usize::from(about)).checked_sub(N_LEVELS).ok_or(Corrupt)?;
-                *level = if found < N_LEVELS { found as u8 } else { return Err(Corrupt) };
+    let (&version, rest) = bytes.split_first().ok_or(Corrupt)?;
+    let (mut decoder, mut shares) = (Decoder::new(rest), Shares::new());
+    if version == 0 {
+        for level in levels.iter_mut() {
+            let mut node = 1;
+            for _ in 0..5 {
+                node = 2 * node + usize::from(shares.nodes[node].decode(&mut decoder));
             }
+            *level = (node - N_LEVELS) as u8;
         }
-        1 => {
-            let base = base(about).filter(|base| base.len() == levels.len()).ok_or(Corrupt)?;
-            for (level, &before) in levels.iter_mut().zip(base) {
-                let at = decoder.code() / decoder.step();
-                *level = match at {
-                    at if at < STAYS => {
-                        decoder.take(0, STAYS);
-                        before
-                    }
-                    at if at < STAYS + STEPS => {
-                        decoder.take(STAYS, STEPS);
-                        before.saturating_add(1)
-                    }
-                    at if at < STAYS + 2 * STEPS => {
-                        decoder.take(STAYS + STEPS, STEPS);
-                        before.checked_sub(1).ok_or(Corrupt)?
-                    }
-                    _ => {
-                        decoder.take(STAYS + 2 * STEPS, SCALE - STAYS - 2 * STEPS);
-                        decoder.bits(5) as u8
-                    }
-                };
-                if usize::from(*level) >= N_LEVELS {
-                    return Err(Corrupt);
-                }
-            }
+    } else {
+        let base = base(version).filter(|base| base.len() == levels.len()).ok_or(Corrupt)?;
+        for (level, &before) in levels.iter_mut().zip(base) {
+            *level = shares.step(0, before.min(LEVEL_MAX), |share, _| share.decode(&mut decoder));
         }
-        _ => return Err(Corrupt),
     }
     if decoder.is_whole() { Ok(()) } else { Err(Corrupt) }
 }
 
-/// Bins over which a mean is taken: 41 s of 20 ms.
-pub const MEMORY: u32 = 2048;
-/// Of the scale: a level that stays, and one that goes a step up or down. Most stay from one table to the next.
-const STAYS: u32 = SCALE * 7 / 8;
-const STEPS: u32 = SCALE / 20;
+/// How often a question is answered by no, of the scale; it follows the answers.
+#[derive(Clone, Copy)]
+struct Share(u16);
 
-/// Where a level stands in the spread round the centre: rates are log-normal, about two levels wide (Buzsáki and Mizuseki
-/// 2014), which the integers below follow as 1/(1 + (d/2)²)², wide enough at the sides for silent channels.
-static SPREAD: [u32; 2 * N_LEVELS + 1] = spread();
+impl Share {
+    fn encode(&mut self, encoder: &mut Encoder<'_>, is_so: bool) {
+        let no = u32::from(self.0);
+        if is_so {
+            encoder.encode(no, SCALE - no);
+        } else {
+            encoder.encode(0, no);
+        }
+        self.follow(is_so);
+    }
 
-const fn spread() -> [u32; 2 * N_LEVELS + 1] {
-    let mut weights = [0u32; 2 * N_LEVELS];
-    let mut total = 0;
-    let mut place = 0;
-    while place < 2 * N_LEVELS {
-        let d = place as i64 - N_LEVELS as i64;
-        let wide = 16 + d * d;
-        weights[place] = (40_000_000 / (wide * wide)) as u32 + 30;
-        total += weights[place];
-        place += 1;
+    fn decode(&mut self, decoder: &mut Decoder<'_>) -> bool {
+        let no = u32::from(self.0);
+        let is_so = !decoder.take_first(no);
+        if is_so {
+            decoder.take(no, SCALE - no);
+        }
+        self.follow(is_so);
+        is_so
     }
-    let mut begins = [0; 2 * N_LEVELS + 1];
-    let room = SCALE - 2 * N_LEVELS as u32;
-    let mut at = 0;
-    place = 0;
-    while place < 2 * N_LEVELS {
-        begins[place] = at;
-        at += 1 + (weights[place] as u64 * room as u64 / total as u64) as u32;
-        place += 1;
+
+    /// A 32nd of the way; neither answer ever loses all of its share.
+    fn follow(&mut self, is_so: bool) {
+        self.0 = if is_so { self.0 - (self.0 >> 5) } else { self.0 + ((SCALE as u16 - self.0) >> 5) };
     }
-    begins[2 * N_LEVELS] = SCALE;
-    begins
 }
+
+/// Of all questions that a table is told by.
+struct Shares {
+    /// Alone: the level's bits from the top, each by what the ones above it are.
+    nodes: [Share; N_LEVELS],
+    /// Against another version: whether the level is another, by a quarter of the levels that it was of; whether it is
+    /// higher; whether by one more, by how many already.
+    is_other: [Share; 4],
+    is_higher: [Share; 4],
+    is_more: [Share; 8],
+}
+
+impl Shares {
+    fn new() -> Self {
+        let (even, rare) = (Share(SCALE as u16 / 2), Share(SCALE as u16 / 4 * 3));
+        Shares { nodes: [even; N_LEVELS], is_other: [rare; 4], is_higher: [even; 4], is_more: [rare; 8] }
+    }
+
+    /// Asks from the level `before` to the one that is: `ask` is given the share of a question, and the answer where the
+    /// level is `level`; it gives the answer that is.
+    fn step(&mut self, level: u8, before: u8, mut ask: impl FnMut(&mut Share, bool) -> bool) -> u8 {
+        let quarter = usize::from(before / 8) % 4;
+        if !ask(&mut self.is_other[quarter], level != before) {
+            return before;
+        }
+        // Where there is one way only nothing is asked.
+        let is_higher = match before {
+            0 => true,
+            LEVEL_MAX => false,
+            _ => ask(&mut self.is_higher[quarter], level > before),
+        };
+        let (wanted, most) = (level.abs_diff(before), if is_higher { LEVEL_MAX - before } else { before });
+        let mut n = 1;
+        while n < most && ask(&mut self.is_more[usize::from(n - 1).min(7)], wanted > n) {
+            n += 1;
+        }
+        if is_higher { before + n } else { before - n }
+    }
+}
+
+/// Bins over which a mean is taken: 14 s of 20 ms. What moves a neuron alone wanders over half a minute.
+pub const MEMORY: u32 = 700;
+/// Bins after which the first table is made: half a second of 20 ms.
+const FIRST_AT: u32 = 25;
+/// Bins between two tables at most: 8 s of 20 ms.
+const BETWEEN_MAX: u32 = 400;
+/// ln 1.5 in 1/65,536.
+const LN_STEP: i64 = 26_573;
+/// Three bits, in nats of 2⁻²⁶: what it takes to tell another level.
+const TOLD: i64 = 139_548_000;
+/// Bins ahead are reckoned with up to here.
+const BINS_MAX: u32 = 65_536;
+const LEVEL_MAX: u8 = N_LEVELS as u8 - 1;
 
 #[cfg(test)]
 mod tests {
@@ -211,38 +237,76 @@ mod tests {
         for bin in 0..2000 {
             rate.enter(u16::from(bin % 10 == 3), bin);
         }
-        assert_eq!(rate.level(None), level_of((1 << 26) / 10));
+        assert_eq!(rate.level(None, 1), level_of((1 << 26) / 10));
         for bin in 2000..20_000 {
             rate.enter(u16::from(bin % 2 == 0), bin);
         }
-        assert_eq!(rate.level(None), level_of((1 << 26) / 2));
+        assert_eq!(rate.level(None, 1), level_of((1 << 26) / 2));
         for bin in 20_000..200_000 {
             rate.enter(0, bin);
         }
-        assert_eq!(rate.level(None), 0, "silence is silence");
+        assert_eq!(rate.level(None, 1), 0, "silence is silence");
         rate.enter(u16::MAX, 0);
-        assert_eq!(rate.level(None), level_of(63 << 26));
+        assert_eq!(rate.level(None, 1), level_of(63 << 26));
     }
 
     #[test]
-    fn a_level_that_was_told_stays_near_its_edge() {
-        for told in 1..N_LEVELS as u8 - 1 {
-            let of = |factor: f64| Rate { mean: (mean_of(told) as f64 * factor) as u32 }.level(Some(told));
-            for factor in [0.83, 1.0, 1.2, 1.29] {
-                if mean_of(told) as f64 * factor < 4e9 {
-                    assert_eq!(of(factor), told, "level {told} × {factor}");
+    fn a_level_that_was_told_stays_unless_another_pays() {
+        let nats = |m: f64, coded: f64| if m > 0.0 { m * (m / coded).ln() + coded - m } else { coded };
+        for told in 0..28u8 {
+            for steps in -60..60 {
+                for n_bins in [25, 400, 3_000] {
+                    let mean = mean_of(told) as f64 * 1.5f64.powf(f64::from(steps) / 10.0);
+                    if mean > 4e9 {
+                        continue;
+                    }
+                    let rate = Rate { mean: mean as u32 };
+                    let (level, nearest) = (rate.level(Some(told), n_bins), rate.level(None, n_bins));
+                    assert_eq!(nearest, level_of(mean as u32));
+                    let cost = |level: u8| nats(mean / 2f64.powi(26), mean_of(level) as f64 / 2f64.powi(26));
+                    let saved = (cost(told) - cost(nearest)) * f64::from(n_bins) / 2f64.ln();
+                    if (saved - 3.0).abs() > 0.01 {
+                        assert_eq!(
+                            level,
+                            if saved > 3.0 { nearest } else { told },
+                            "{told}, {steps}: {saved} bits"
+                        );
+                    }
                 }
             }
-            assert!(of(0.6) < told);
-            assert!(mean_of(told) > 2 << 30 || of(1.45) > told);
         }
+    }
+
+    #[test]
+    fn tables_come_soon_and_then_as_often_as_rates_move() {
+        let mut at = std::vec![0];
+        while at.len() < 8 {
+            at.push(next_table_at(at[at.len() - 1]));
+        }
+        assert_eq!(at, [0, 25, 50, 100, 200, 400, 800, 1_200]);
+        assert_eq!(next_table_at(u32::MAX), u32::MAX);
+    }
+
+    /// Levels of a population, and what a table after more bins makes of them.
+    #[test]
+    fn a_table_takes_about_its_entropy_and_one_that_changes_little_takes_little() {
+        let levels: Vec<u8> = (0..1_000u32).map(|k| (8 + k * 7919 % 5 + k * 104_729 % 7) as u8).collect();
+        let mut out = [0; 1_000];
+        let alone = encode_table(&levels, None, &mut out).expect("room");
+        let share = |level: u8| levels.iter().filter(|&&other| other == level).count() as f64 / 1_000.0;
+        let entropy: f64 = levels.iter().map(|&level| -share(level).log2()).sum();
+        assert!((alone as f64 * 8.0) < entropy * 1.05 + 60.0, "{alone} bytes, {entropy} bits");
+        let next: Vec<u8> = (0..1_000).map(|k| levels[k] + u8::from(k % 20 == 0)).collect();
+        let against = encode_table(&next, Some((1, &levels)), &mut out).expect("room");
+        // 50 places of 1,000 are 286 bits.
+        assert!(against < 60, "{against} bytes");
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
         #[test]
-        fn tables_come_back(pairs in prop::collection::vec((0u8..32, -2i8..=2), 1..300), bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        fn tables_come_back(pairs in prop::collection::vec((0u8..32, prop_oneof![4 => -2i8..=2, 1 => -31i8..=31]), 1..300), bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             let base: Vec<u8> = pairs.iter().map(|pair| pair.0).collect();
             let levels: Vec<u8> =
                 pairs.iter().map(|&(level, step)| level.saturating_add_signed(step).min(31)).collect();

@@ -146,8 +146,8 @@ fn each_fault_has_its_cause() {
     let mut receiver = Receiver::new();
     let mut push = |packet: &[u8]| receiver.push(packet);
     assert_eq!(push(&[]), Some(Dropped::Malformed));
-    assert_eq!(push(&[0x40]), Some(Dropped::Version));
-    assert_eq!(push(&[0x3C, 1]), Some(Dropped::Kind));
+    assert_eq!(push(&[0x20]), Some(Dropped::Version));
+    assert_eq!(push(&[0x5C, 1]), Some(Dropped::Kind));
     assert_eq!(
         push(&[Kind::Plain.head() | MORE, 1, 2, 3]),
         Some(Dropped::Malformed),
@@ -155,7 +155,7 @@ fn each_fault_has_its_cause() {
     );
     assert_eq!(push(&[head, 1, 0]), Some(Dropped::Malformed), "an empty part");
     assert_eq!(push(&[head, 1, 16, 0]), Some(Dropped::Malformed), "a seventeenth part");
-    assert_eq!(push(&[0x28; 513]), Some(Dropped::Malformed), "longer than any packet");
+    assert_eq!(push(&[0x48; 513]), Some(Dropped::Malformed), "longer than any packet");
     assert_eq!(push(&[head | MORE, 1, 1, 5, 6]), None);
     assert_eq!(push(&[head | MORE, 1, 1, 5, 6]), Some(Dropped::Repeated));
     assert_eq!(push(&[head | MORE, 1, 1, 5, 7]), Some(Dropped::Contradictory), "other bytes");

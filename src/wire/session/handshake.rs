@@ -110,7 +110,7 @@ impl DH for X25519 {
 }
 
 /// Both ends mix this in, so that another protocol with the same key has other keys.
-const PROLOGUE: &[u8] = b"efference link 1";
+const PROLOGUE: &[u8] = b"efference link 2";
 /// Bytes of the first message: a public key and a tag.
 pub(crate) const FIRST: usize = 48;
 /// Bytes of the second message besides its payload.

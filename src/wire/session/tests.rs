@@ -65,7 +65,7 @@ fn balanced<Role>(end: &Endpoint<Role>) {
 
 fn snow(is_initiator: bool) -> HandshakeState {
     let pattern = "Noise_NNpsk0_25519_ChaChaPoly_SHA256".parse().unwrap();
-    let builder = Builder::new(pattern).prologue(b"efference link 1").unwrap().psk(0, &KEY).unwrap();
+    let builder = Builder::new(pattern).prologue(b"efference link 2").unwrap().psk(0, &KEY).unwrap();
     match is_initiator {
         true => builder.build_initiator().unwrap(),
         false => builder.build_responder().unwrap(),
@@ -89,12 +89,12 @@ fn our_host_and_a_device_of_snow_agree() {
     let mut host = Endpoint::host(paired(), 5);
     host.connect([3; 32]);
     let hello = packets(&mut host, 512).remove(0);
-    assert_eq!(hello[..3], [0x20, 5, 1]);
+    assert_eq!(hello[..3], [0x40, 5, 1]);
     let mut device = snow(false);
     let mut buffer = [0; 200];
     assert_eq!(device.read_message(&hello[3..51], &mut buffer).unwrap(), 0);
     let length = device.write_message(b"my records", &mut buffer).unwrap();
-    let mut answer = std::vec![0x24, 5, 1];
+    let mut answer = std::vec![0x44, 5, 1];
     answer.extend(&buffer[..length]);
     let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&answer);
     answer.extend(crc.to_le_bytes());
@@ -113,21 +113,21 @@ fn our_device_and_a_host_of_snow_agree() {
     let mut host = snow(true);
     let mut buffer = [0; 200];
     let length = host.write_message(&[], &mut buffer).unwrap();
-    let mut hello = std::vec![0x20, 8, 1];
+    let mut hello = std::vec![0x40, 8, 1];
     hello.extend(&buffer[..length]);
     let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&hello);
     hello.extend(crc.to_le_bytes());
     assert_eq!(device.receive(&hello), Ok(Received::Hello));
     device.answer([4; 32], b"what I am").unwrap();
     let answer = packets(&mut device, 512).remove(0);
-    assert_eq!(answer[..3], [0x24, 8, 1]);
+    assert_eq!(answer[..3], [0x44, 8, 1]);
     let length = host.read_message(&answer[3..answer.len() - 4], &mut buffer).unwrap();
     assert_eq!(&buffer[..length], b"what I am");
 
     let (to_device, to_host) = host.dangerously_get_raw_split();
     let host = host.into_stateless_transport_mode().unwrap();
     // The host's first datagram, by the book.
-    let mut first = std::vec![0x28, 8, 0, 0, 0, 0];
+    let mut first = std::vec![0x48, 8, 0, 0, 0, 0];
     let (cipher, mut text) = (ChaCha20Poly1305::new(&to_device.into()), *b"start");
     let tag = cipher.encrypt_in_place_detached(&Nonce::default(), &first, &mut text).unwrap();
     first.extend(text);
@@ -185,7 +185,7 @@ fn plain_and_sealed_do_not_mix() {
     assert_eq!(plain_device.receive(&packets(&mut host, 512)[0]), Err(Dropped::SealedRefused));
     assert!(device.tally().is_some() && plain_device.tally().is_some());
     // An answer in the clear to a sealed question: a downgrade.
-    let mut answer = std::vec![0x24, 2, 2];
+    let mut answer = std::vec![0x44, 2, 2];
     answer.extend(crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&answer).to_le_bytes());
     assert_eq!(host.receive(&answer), Err(Dropped::PlainRefused));
     balanced(&host);
@@ -297,8 +297,8 @@ fn late_ones_are_counted_and_lost() {
     let tally = host.tally().unwrap();
     assert_eq!((tally.next_sequence, tally.received, tally.lost(), tally.late), (300, 299, 1, 1));
     assert_eq!(device.tally().unwrap().sent, 300);
-    assert_eq!(host.receive(&[0x28, 1, 0, 0, 0]), Err(Dropped::Truncated));
-    assert_eq!(host.receive(&[0x28, 9, 0, 0, 0, 0, 0]), Err(Dropped::WrongSession));
+    assert_eq!(host.receive(&[0x48, 1, 0, 0, 0]), Err(Dropped::Truncated));
+    assert_eq!(host.receive(&[0x48, 9, 0, 0, 0, 0, 0]), Err(Dropped::WrongSession));
     balanced(&host);
 }
 

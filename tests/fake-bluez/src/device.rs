@@ -72,6 +72,7 @@ impl Device {
                         vec![0; ELECTRODES].leak(),
                     ),
                     outbox: vec![0; 8 * SLOT].leak(),
+                    impedances: &mut [],
                 };
                 let link = LinkEnd::new(access, identity, abilities, memory);
                 Ok(Device::Flood(Box::new(Flood { link, n_left: n })))

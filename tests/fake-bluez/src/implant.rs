@@ -6,6 +6,8 @@ use crate::device::{Device, Sends};
 use efference::Error;
 use efference::wire::gatt;
 use efference::wire::packet::Kind;
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -27,6 +29,8 @@ pub struct Plan {
     pub key: [u8; 32],
     /// What it sends.
     pub sends: Sends,
+    /// BlueZ hands out a socket for its data.
+    pub has_socket: bool,
 }
 
 /// An implant, seen by all.
@@ -61,6 +65,8 @@ struct State {
     by: Option<usize>,
     /// Data, control and telemetry are subscribed to.
     notifies: [bool; 3],
+    /// BlueZ's end of the socket for data.
+    socket: Option<OwnedFd>,
     recorded: Vec<Vec<u8>>,
     replayed: Vec<Vec<u8>>,
     n_entropy: u8,
@@ -98,6 +104,7 @@ impl Implant {
             start: Instant::now(),
             by: None,
             notifies: [false; 3],
+            socket: None,
             recorded: Vec::new(),
             replayed: Vec::new(),
             n_entropy: 0,
@@ -143,7 +150,7 @@ impl Implant {
         let mut state = self.state();
         let is_free = state.by.is_none() && self.is_in_range.load(Relaxed);
         if is_free {
-            (state.by, state.notifies) = (Some(adapter), [false; 3]);
+            (state.by, state.notifies, state.socket) = (Some(adapter), [false; 3], None);
             self.n_connections.fetch_add(1, Relaxed);
         }
         is_free
@@ -151,7 +158,7 @@ impl Implant {
 
     pub(crate) fn disconnect(&self) {
         let mut state = self.state();
-        (state.by, state.notifies) = (None, [false; 3]);
+        (state.by, state.notifies, state.socket) = (None, [false; 3], None);
         self.is_silent.store(false, Relaxed);
     }
 
@@ -159,6 +166,31 @@ impl Implant {
         if let Some(notifies) = self.state().notifies.get_mut(characteristic as usize) {
             *notifies = is_on;
         }
+    }
+
+    /// The client's end of a socket for data; `None` where there is none to be had, or somebody has it.
+    pub(crate) fn acquire(&self) -> Option<OwnedFd> {
+        let mut state = self.state();
+        if !self.plan.has_socket || state.by.is_none() || state.socket.is_some() {
+            return None;
+        }
+        let none = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (own, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, none, None).ok()?;
+        state.socket = Some(own);
+        state.notifies[Characteristic::Data as usize] = true;
+        Some(theirs)
+    }
+
+    /// Sends data by the socket; false if there is none. What it has no room for is dropped, as BlueZ does.
+    pub(crate) fn sends_by_socket(&self, which: Characteristic, value: &[u8]) -> bool {
+        let state = self.state();
+        let Some(socket) = state.socket.as_ref().filter(|_| which == Characteristic::Data) else {
+            return false;
+        };
+        if send(socket, value, SendFlags::NOSIGNAL).is_err() {
+            self.n_dropped.fetch_add(1, Relaxed);
+        }
+        true
     }
 
     /// False if there is no connection, or the packet is too long for it.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 use zbus::object_server::ObjectServer;
-use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
+use zbus::zvariant::{OwnedFd, OwnedObjectPath, OwnedValue, Value};
 use zbus::{Connection, fdo, interface};
 
 /// An adapter, seen by all.
@@ -238,6 +238,15 @@ impl CharacteristicObject {
         self.implant.subscribe(self.which, true);
     }
 
+    fn acquire_notify(&self, _options: HashMap<String, OwnedValue>) -> fdo::Result<(OwnedFd, u16)> {
+        let socket = match self.which {
+            Characteristic::Data => self.implant.acquire(),
+            _ => None,
+        };
+        let refused = || fdo::Error::NotSupported("Operation is not supported".to_string());
+        Ok((socket.ok_or_else(refused)?.into(), self.implant.plan.att_mtu))
+    }
+
     fn stop_notify(&self) {
         self.implant.subscribe(self.which, false);
     }
@@ -324,6 +333,9 @@ pub(crate) async fn notify(
     which: Characteristic,
     value: Vec<u8>,
 ) -> zbus::Result<()> {
+    if implant.sends_by_socket(which, &value) {
+        return Ok(());
+    }
     let path = format!("{}/{SERVICE}/{}", device_path(adapter, implant), which.facts().2);
     changed(bus, &path, "org.bluez.GattCharacteristic1", "Value", value.into()).await
 }

@@ -75,6 +75,7 @@ pub enum Task<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Commands {
     abilities: Abilities,
+    can_measure: bool,
     wanted: Wanted,
     /// The last ones, so that one that comes again isn't done again.
     recent: [Option<Ack>; RECENT],
@@ -83,9 +84,10 @@ pub struct Commands {
 }
 
 impl Commands {
-    /// Stopped, counts in bins of 20 ms, no budget, thresholds of 4.5 times the noise.
+    /// Stopped, counts in bins of 20 ms, no budget, thresholds of 4.5 times the noise. `can_measure` says whether
+    /// impedances can be asked for.
     #[must_use]
-    pub fn new(abilities: Abilities) -> Self {
+    pub fn new(abilities: Abilities, can_measure: bool) -> Self {
         let wanted = Wanted {
             is_running: false,
             mode: Mode::Counts,
@@ -96,7 +98,7 @@ impl Commands {
             raw: [0; RAW_MAX],
             n_raw: 0,
         };
-        Commands { abilities, wanted, recent: [None; RECENT], next: 0, n_refused: 0 }
+        Commands { abilities, can_measure, wanted, recent: [None; RECENT], next: 0, n_refused: 0 }
     }
 
     /// The settings in force.
@@ -190,6 +192,7 @@ impl Commands {
                 Ok((u32::from(mtu), Task::Nothing))
             }
             Operation::RequestKey => Ok((0, Task::Key)),
+            Operation::RequestImpedance { .. } if !self.can_measure => Err((Status::Unknown, 0)),
             Operation::RequestImpedance { first_electrode, n_electrodes: n } => {
                 if n == 0 || first_electrode >= n_electrodes || u32::from(n) > n_electrodes - first_electrode
                 {
@@ -233,12 +236,15 @@ mod tests {
     use super::*;
 
     fn commands() -> Commands {
-        Commands::new(Abilities {
-            n_electrodes: 100,
-            sample_rate_millihertz: 20_000_000,
-            modes: 0b1_1111,
-            mtu_max: 512,
-        })
+        Commands::new(
+            Abilities {
+                n_electrodes: 100,
+                sample_rate_millihertz: 20_000_000,
+                modes: 0b1_1111,
+                mtu_max: 512,
+            },
+            true,
+        )
     }
 
     fn take<'a>(commands: &mut Commands, id: u16, operation: Operation<'a>) -> (Status, u32, Task<'a>) {

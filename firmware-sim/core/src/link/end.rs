@@ -4,15 +4,16 @@
 //! data first to stay; formats and greetings again each second, so that a host can join at any time; each datagram is of
 //! use without the others; never more than the budget for longer than its burst.
 
+mod control;
+mod state;
+
 use super::data::Data;
 use super::{Abilities, Commands, Outbox, RAW_MAX, Tables, Task, Wanted};
 use crate::rate::{RateControl, Setting};
 use crate::signal::{Crossing, Snippet};
 use efference_wire::packet::Kind;
 use efference_wire::session::{Access, Device, Endpoint, Received, SealError, records_max};
-use efference_wire::{
-    Ack, Format, Hello, Impedance, Mode, Pong, Reason, Record, RecordWriter, Records, Telemetry,
-};
+use efference_wire::{Ack, Format, Mode, Reason, Record, RecordWriter};
 
 /// What a device says of itself.
 #[derive(Clone, Copy, Debug)]
@@ -85,10 +86,13 @@ struct State<'a> {
     vitals: Vitals,
     acks: [Option<Ack>; ACKS],
     pong: Option<(u32, Now)>,
+    /// The electrodes whose impedance is still to be sent, and what was measured last.
     impedance: Option<(u32, u32)>,
+    impedances: &'a mut [u16],
     format_due_us: u64,
     telemetry_due_us: u64,
     is_greeting_due: bool,
+    is_broadcast: bool,
     heard_us: u64,
     rejected: u32,
     is_over: bool,
@@ -108,13 +112,15 @@ pub struct LinkMemory<'a> {
     pub tables: Tables<'a>,
     /// [`SLOT`](super::SLOT) bytes a datagram that may wait.
     pub outbox: &'a mut [u8],
+    /// What was measured of the electrodes last, 1/10 kΩ, 65,535 open; empty of a device that can't measure it.
+    pub impedances: &'a mut [u16],
 }
 
 impl<'a> LinkEnd<'a> {
     /// Without a host, sending nothing.
     #[must_use]
     pub fn new(access: Access, identity: Identity<'a>, abilities: Abilities, memory: LinkMemory<'a>) -> Self {
-        let commands = Commands::new(abilities);
+        let commands = Commands::new(abilities, !memory.impedances.is_empty());
         let wanted = *commands.wanted();
         let room = records_max(usize::from(wanted.mtu), &access);
         let format = Format {
@@ -148,9 +154,11 @@ impl<'a> LinkEnd<'a> {
             acks: [None; ACKS],
             pong: None,
             impedance: None,
+            impedances: memory.impedances,
             format_due_us: 0,
             telemetry_due_us: 0,
             is_greeting_due: false,
+            is_broadcast: false,
             heard_us: 0,
             rejected: 0,
             is_over: false,
@@ -192,10 +200,31 @@ impl<'a> LinkEnd<'a> {
         self.n_sent_before + last.map_or(0, |tally| u64::from(tally.sent))
     }
 
+    /// Datagrams that were of somebody with the key, greetings among them.
+    #[must_use]
+    pub fn n_genuine(&self) -> u64 {
+        let counters = self.endpoint.counters();
+        u64::from(counters.opened) + u64::from(counters.hellos)
+    }
+
     /// Bins that were given up before they were sent.
     #[must_use]
     pub fn bins_dropped(&self) -> u32 {
         self.state.data.bins_dropped
+    }
+
+    /// Greeting and rate table come again each second beside the format, for receivers that have no way to ask for them.
+    /// Costs about 3 bits a channel and second.
+    pub fn set_broadcast(&mut self, is_broadcast: bool) {
+        self.state.is_broadcast = is_broadcast;
+        self.state.data.tables.set_broadcast(is_broadcast);
+    }
+
+    /// What was measured of an electrode, 1/10 kΩ, 65,535 open; passed over where there is no memory for it.
+    pub fn set_impedance(&mut self, electrode: usize, tenths_of_kiloohm: u16) {
+        if let Some(place) = self.state.impedances.get_mut(electrode) {
+            *place = tenths_of_kiloohm;
+        }
     }
 
     /// How the device is, for the next telemetry.
@@ -368,248 +397,8 @@ impl<'a> LinkEnd<'a> {
     }
 }
 
-impl<'a> State<'a> {
-    fn hello(&self) -> Hello<'a> {
-        let Identity { boot, bits, nv_per_count, synthetic, name, profile } = self.identity;
-        Hello {
-            boot,
-            firmware: FIRMWARE,
-            n_electrodes: self.abilities.n_electrodes,
-            sample_rate_millihertz: self.abilities.sample_rate_millihertz,
-            bits,
-            nv_per_count,
-            modes: self.abilities.modes,
-            mtu_max: self.abilities.mtu_max,
-            n_raw_max: RAW_MAX as u16,
-            synthetic,
-            name,
-            profile,
-        }
-    }
-
-    fn begin_session(&mut self, now: Now) {
-        self.data.bins_dropped += self.data.outbox.clear();
-        self.commands.forget();
-        self.data.tables.begin_session();
-        (self.acks, self.pong, self.impedance) = ([None; ACKS], None, None);
-        (self.format_due_us, self.telemetry_due_us) = (now.us, now.us);
-        (self.is_greeting_due, self.reported) = (false, (0, 0));
-    }
-
-    fn take(&mut self, now: Now, records: &[u8], on: &mut impl FnMut(Task<'_>)) {
-        if now.us.saturating_sub(self.heard_us) > SILENT_US {
-            self.data.rate.begin_anew(now.us);
-        }
-        self.heard_us = now.us;
-        for record in Records::new(records) {
-            match record {
-                Ok(Record::Command(command)) => {
-                    let (ack, task) = self.commands.take(&command);
-                    match self.acks.iter_mut().find(|ack| ack.is_none()) {
-                        Some(place) => *place = Some(ack),
-                        // The host asks again for what it hears nothing of.
-                        None => continue,
-                    }
-                    match task {
-                        Task::Budget => self.data.rate.set_budget(self.commands.wanted().budget_bps, now.us),
-                        Task::Key => {
-                            (self.format_due_us, self.is_greeting_due) = (now.us, true);
-                            on(Task::Key);
-                        }
-                        Task::Impedance { first_electrode, n_electrodes } => {
-                            self.impedance =
-                                Some((first_electrode, first_electrode + u32::from(n_electrodes)));
-                            on(task);
-                        }
-                        other => on(other),
-                    }
-                }
-                Ok(Record::Report(report)) => {
-                    let was_known = self.data.tables.used().is_some();
-                    self.data.tables.confirm(report.table);
-                    if !was_known && self.data.tables.used().is_some() {
-                        self.data.rate.ease();
-                    }
-                    let sent = report.next_sequence.wrapping_sub(self.reported.0);
-                    let came = report.received.wrapping_sub(self.reported.1);
-                    if sent >= REPORT_MIN {
-                        self.reported = (report.next_sequence, report.received);
-                        if came < sent / 2 {
-                            self.data.rate.arrives(report.throughput_bps);
-                        }
-                    }
-                }
-                Ok(Record::Ping(id)) => self.pong = Some((id, now)),
-                Ok(Record::Bye) => self.is_over = true,
-                Ok(_) => {}
-                Err(_) => self.rejected = self.rejected.saturating_add(1),
-            }
-        }
-    }
-
-    /// What is due beside the data.
-    fn write_control(&mut self, now: Now, n_sent: u32, records: &mut RecordWriter<'_>) {
-        self.write_acks(records);
-        self.write_formats(now, records);
-        self.write_vitals(now, n_sent, records);
-        self.write_table(n_sent, records);
-    }
-
-    /// What is due of one lane; the lane.
-    fn write_lane(&mut self, now: Now, n_sent: u32, records: &mut RecordWriter<'_>) -> Lane {
-        self.write_acks(records);
-        if !records.is_empty() {
-            return Lane::Control;
-        }
-        // Impedances are many; data take turns with them.
-        if self.data.outbox.is_empty() || n_sent % 2 == 0 {
-            self.write_vitals(now, n_sent, records);
-            if !records.is_empty() {
-                return Lane::Telemetry;
-            }
-        }
-        self.write_formats(now, records);
-        self.write_table(n_sent, records);
-        Lane::Data
-    }
-
-    fn write_acks(&mut self, records: &mut RecordWriter<'_>) {
-        for ack in &mut self.acks {
-            let is_out = ack.is_some_and(|due| records.push(&Record::Ack(due)).is_ok());
-            if is_out {
-                *ack = None;
-            }
-        }
-    }
-
-    /// What tells what data mean, and the clock.
-    fn write_formats(&mut self, now: Now, records: &mut RecordWriter<'_>) {
-        if let Some((id, came)) = self.pong {
-            let pong = Pong {
-                id,
-                received_sample: came.sample,
-                received_fraction: came.fraction,
-                held_us: u32::try_from(now.us.saturating_sub(came.us)).unwrap_or(u32::MAX),
-            };
-            if records.push(&Record::Pong(pong)).is_ok() {
-                self.pong = None;
-            }
-        }
-        if now.us >= self.format_due_us {
-            self.data.format.n_left_out = self.n_left_out(self.data.format.level_min);
-            if records.push(&Record::Format(self.data.format)).is_ok() {
-                self.format_due_us = now.us + KEY_US;
-            }
-        }
-        if self.is_greeting_due && records.push(&Record::Hello(self.hello())).is_ok() {
-            self.is_greeting_due = false;
-        }
-    }
-
-    fn write_vitals(&mut self, now: Now, n_sent: u32, records: &mut RecordWriter<'_>) {
-        if now.us >= self.telemetry_due_us {
-            let telemetry = Telemetry {
-                sample: now.sample,
-                battery_mv: self.vitals.battery_mv,
-                battery_percent: self.vitals.battery_percent,
-                temperature_centi: self.vitals.temperature_centi,
-                datagrams_sent: n_sent.saturating_add(1),
-                bins_dropped: self.data.bins_dropped,
-                commands_refused: self.commands.n_refused(),
-                datagrams_rejected: self.rejected,
-            };
-            if records.push(&Record::Telemetry(telemetry)).is_ok() {
-                self.telemetry_due_us = now.us + TELEMETRY_US;
-            }
-        }
-        if let Some((first, end)) = self.impedance {
-            let mut values = [0; 2 * IMPEDANCES];
-            let room = records.room().saturating_sub(6) / 2;
-            let n = ((end - first) as usize).min(IMPEDANCES).min(room);
-            for (value, electrode) in values.chunks_exact_mut(2).zip(first..end) {
-                value.copy_from_slice(&impedance(self.identity.boot, electrode).to_le_bytes());
-            }
-            let record = Record::Impedance(Impedance { first_electrode: first, values: &values[..2 * n] });
-            if n > 0 && records.push(&record).is_ok() {
-                let next = first + n as u32;
-                self.impedance = (next < end).then_some((next, end));
-            }
-        }
-    }
-
-    fn write_table(&mut self, n_sent: u32, records: &mut RecordWriter<'_>) {
-        // Data go first where they wait, but without a table that fits they would wait for ever.
-        let is_turn = self.data.outbox.len() < OUTBOX_BUSY || n_sent % TABLE_EVERY == 0;
-        if self.data.tables.has_piece() && is_turn {
-            self.data.tables.write_piece(records);
-        }
-    }
-
-    /// Channels below a level of the table in use; none without a table, since then all are sent.
-    fn n_left_out(&self, level_min: u8) -> u32 {
-        let count = |used: &[u8]| used.iter().filter(|&&level| level < level_min).count() as u32;
-        if level_min == 0 { 0 } else { self.data.tables.used().map_or(0, count) }
-    }
-
-    fn begin_epoch(&mut self, origin_sample: u64, reason: Reason) {
-        let (wanted, setting) = (*self.commands.wanted(), self.data.rate.setting());
-        let mode = if wanted.is_running { wanted.mode } else { Mode::Quiet };
-        let setting = if mode == Mode::Counts { setting } else { Setting::ALL };
-        let width = wanted.bin_samples.saturating_mul(u32::from(setting.widening));
-        self.data.tables.set_width(width, wanted.bin_samples);
-        self.data.format = Format {
-            epoch: self.data.format.epoch.wrapping_add(1),
-            mode,
-            origin_sample,
-            bin_samples: width,
-            asked_bin_samples: wanted.bin_samples,
-            count_max: setting.count_max,
-            level_min: setting.level_min,
-            n_left_out: self.n_left_out(setting.level_min),
-            budget_bps: self.data.rate.limit_bps(),
-            reason: if reason == Reason::Asked && setting != Setting::ALL { Reason::Budget } else { reason },
-        };
-        (self.data.bin, self.data.n_summed, self.format_due_us) = (0, 0, 0);
-        self.data.totals.fill(0);
-    }
-
-    /// Whether the budget has room for a datagram now.
-    fn has_credit(&mut self, now: Now) -> bool {
-        let budget = i64::from(self.commands.wanted().budget_bps);
-        if budget == 0 {
-            return true;
-        }
-        let elapsed = now.us.saturating_sub(self.credited_us).min(1_000_000) as i64;
-        self.credited_us = now.us;
-        let burst = budget / 20 + 8 * efference_wire::packet::DATAGRAM_MAX as i64;
-        self.credit = (self.credit + budget * elapsed / 1_000_000).min(burst);
-        self.credit > 0
-    }
-}
-
-/// A made-up impedance, tenths of a kiloohm: 100 to 900 kΩ, and the same each time.
-fn impedance(boot: u32, electrode: u32) -> u16 {
-    let mixed =
-        (electrode ^ boot.rotate_left(7)).wrapping_mul(0x9E37_79B1).rotate_left(13).wrapping_mul(0x85EB_CA6B);
-    1_000 + (mixed >> 16) as u16 % 8_000
-}
-
-/// Version 1.0.
-const FIRMWARE: u16 = 0x0100;
-/// Formats, and the rest that a host needs to join, come again after this.
-const KEY_US: u64 = 900_000;
-const TELEMETRY_US: u64 = 1_000_000;
 /// A host that isn't heard for so long has gone.
 const GONE_US: u64 = 10_000_000;
-/// A host reports twice a second: longer than this it is silent only where nothing passes.
-const SILENT_US: u64 = 1_500_000;
 /// Acknowledgements that wait.
 const ACKS: usize = 16;
-const IMPEDANCES: usize = 64;
 const ANSWER_ROOM: usize = efference_wire::session::ANSWER_MAX;
-const OUTBOX_BUSY: usize = 8;
-/// Of so many datagrams one carries a piece of a table, however many data wait.
-const TABLE_EVERY: u32 = 8;
-/// Datagrams after which a report says what share arrives: of so many a radio that loses every fifth in bursts never loses
-/// half, and one that is sent too much soon does. To send less helps against the second alone.
-const REPORT_MIN: u32 = 128;

@@ -4,7 +4,7 @@
 //! counts are never coded with a table that the host doesn't have; the rule stands in `codec::rates`.
 
 use efference_wire::codec::counts::Levels;
-use efference_wire::codec::rates::{Rate, encode_table, shift_of_width};
+use efference_wire::codec::rates::{Rate, encode_table, next_table_at, shift_of_width};
 use efference_wire::{Record, RecordWriter, Table};
 
 /// Two versions of rate levels, and the rates that the next one comes from. 6 bytes a channel.
@@ -32,6 +32,10 @@ pub struct Tables<'a> {
     asked_width: u32,
     n_bins: u32,
     next_at: u32,
+    /// Pieces are of use to who has no other table.
+    is_broadcast: bool,
+    /// First channel of the next piece of the table in use, which is told again.
+    repeated: Option<usize>,
 }
 
 impl<'a> Tables<'a> {
@@ -52,7 +56,21 @@ impl<'a> Tables<'a> {
             width: 1,
             asked_width: 1,
             n_bins: 0,
-            next_at: FIRST_AT,
+            next_at: next_table_at(0),
+            is_broadcast: false,
+            repeated: None,
+        }
+    }
+
+    /// From now on pieces are coded for receivers that can't say which table they have.
+    pub fn set_broadcast(&mut self, is_broadcast: bool) {
+        self.is_broadcast = is_broadcast;
+    }
+
+    /// Tells the table in use once more, where that is wanted and nothing newer is on its way.
+    pub fn repeat(&mut self) {
+        if self.is_broadcast && self.used().is_some() {
+            self.repeated = Some(0);
         }
     }
 
@@ -84,11 +102,12 @@ impl<'a> Tables<'a> {
         self.n_bins = self.n_bins.saturating_add(1);
         if self.next_version == 0 && self.n_bins >= self.next_at && (self.version == 0 || self.is_confirmed) {
             let has_told = self.version != 0;
+            self.next_at = next_table_at(self.n_bins);
+            let n_bins = self.next_at - self.n_bins;
             for ((next, rate), &told) in self.next.iter_mut().zip(&*self.rates).zip(&*self.used) {
-                *next = asked(*rate, self.width, self.asked_width).level(has_told.then_some(told));
+                *next = asked(*rate, self.width, self.asked_width).level(has_told.then_some(told), n_bins);
             }
             self.begin_next();
-            self.next_at = self.n_bins.saturating_add(self.n_bins.saturating_mul(2).min(BETWEEN_MAX));
         }
     }
 
@@ -103,7 +122,7 @@ impl<'a> Tables<'a> {
         self.rates.iter_mut().for_each(|rate| rate.rescale(width, before));
         if asked_width != asked_before && (self.version != 0 || self.next_version != 0) {
             for (next, rate) in self.next.iter_mut().zip(&*self.rates) {
-                *next = asked(*rate, width, asked_width).level(None);
+                *next = asked(*rate, width, asked_width).level(None, 1);
             }
             self.begin_next();
             self.is_apart = true;
@@ -144,7 +163,7 @@ impl<'a> Tables<'a> {
     /// A piece of a table waits to be sent.
     #[must_use]
     pub fn has_piece(&self) -> bool {
-        self.next_version != 0 && !self.was_sent
+        self.has_next_piece() || self.repeated.is_some()
     }
 
     /// Writes the next piece, as many channels as fit; whether one was written.
@@ -152,30 +171,25 @@ impl<'a> Tables<'a> {
         if !self.has_piece() || writer.room() < PIECE_MIN {
             return false;
         }
-        // A level takes about half a byte; what doesn't fit is halved until it does.
-        let mut n =
-            (self.next.len() - self.cursor).min((writer.room() - HEAD) * 2).min(usize::from(u16::MAX));
-        while n > 0 {
-            let levels = &self.next[self.cursor..self.cursor + n];
-            let used = self.used().filter(|_| !self.is_apart);
-            let base = used.map(|used| (self.version, &used[self.cursor..self.cursor + n]));
-            let head = Record::Table(Table {
-                version: self.next_version,
-                first_channel: self.cursor as u32,
-                n_channels: n as u16,
-                n_total: self.next.len() as u32,
-                coded: &[],
-            });
-            if writer.push_with(&head, |out| encode_table(levels, base, out)).is_ok() {
-                self.cursor += n;
-                if self.cursor == self.next.len() {
-                    (self.cursor, self.was_sent) = (0, true);
-                }
-                return true;
-            }
-            n /= 2;
+        if !self.has_next_piece() {
+            let from = self.repeated.unwrap_or(0);
+            let n = write(writer, self.version, self.used, from, None);
+            let is_over = from + n == self.used.len();
+            self.repeated = if is_over { None } else { Some(from + n) };
+            return n > 0;
         }
-        false
+        let used = self.used().filter(|_| !self.is_apart && !self.is_broadcast);
+        let base = used.map(|used| (self.version, used));
+        let n = write(writer, self.next_version, self.next, self.cursor, base);
+        self.cursor += n;
+        if self.cursor == self.next.len() {
+            (self.cursor, self.was_sent) = (0, true);
+        }
+        n > 0
+    }
+
+    fn has_next_piece(&self) -> bool {
+        self.next_version != 0 && !self.was_sent
     }
 
     fn begin_next(&mut self) {
@@ -194,6 +208,34 @@ impl<'a> Tables<'a> {
     }
 }
 
+/// Writes levels from channel `from` on, as many as fit, against those of another version where there is one; how many.
+fn write(
+    writer: &mut RecordWriter<'_>,
+    version: u8,
+    all: &[u8],
+    from: usize,
+    base: Option<(u8, &[u8])>,
+) -> usize {
+    // Levels take some three bits each, and changes less than one; what doesn't fit is halved until it does.
+    let n_fitting = (writer.room() - HEAD) * if base.is_none() { 5 } else { 14 } / 2;
+    let mut n = (all.len() - from).min(n_fitting).min(usize::from(u16::MAX));
+    while n > 0 {
+        let base = base.map(|(version, base)| (version, &base[from..from + n]));
+        let head = Record::Table(Table {
+            version,
+            first_channel: from as u32,
+            n_channels: n as u16,
+            n_total: all.len() as u32,
+            coded: &[],
+        });
+        if writer.push_with(&head, |out| encode_table(&all[from..from + n], base, out)).is_ok() {
+            return n;
+        }
+        n /= 2;
+    }
+    0
+}
+
 /// A channel's rate in bins as they were asked for.
 fn asked(mut rate: Rate, width: u32, asked_width: u32) -> Rate {
     if width != asked_width {
@@ -204,10 +246,6 @@ fn asked(mut rate: Rate, width: u32, asked_width: u32) -> Rate {
 
 /// Reports after a table was sent, until it is sent again.
 const REPORTS: u8 = 3;
-/// Bins after which the first table is made: a second of 20 ms.
-const FIRST_AT: u32 = 50;
-/// Bins between two tables at most: a minute of 20 ms.
-const BETWEEN_MAX: u32 = 3_000;
 /// Bytes of a table record before what is coded, at most.
 const HEAD: usize = 14;
 const PIECE_MIN: usize = 40;

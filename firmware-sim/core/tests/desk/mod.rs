@@ -57,6 +57,8 @@ pub struct Heard {
     pub raw: Vec<(u32, u64, Vec<u8>)>,
     pub impedances: BTreeMap<u32, u16>,
     pub n_datagrams: u32,
+    /// See [`Desk::tap`]: tables may be missing.
+    is_tapped: bool,
     tables: BTreeMap<u8, Vec<Option<u8>>>,
     whole: u8,
 }
@@ -92,6 +94,7 @@ impl Desk {
                 leaked(n_channels, 0),
             ),
             outbox: leaked(256 * SLOT, 0),
+            impedances: leaked(n_channels, 4_711),
         };
         let link = LinkEnd::new(Access::Paired(key.clone()), identity, abilities, link_memory);
         let raw = leaked(RAW_MAX, RawChannel::new(10));
@@ -170,6 +173,13 @@ impl Desk {
             return self.implant.poll_packet_apart(self.now(), self.mtu, packet);
         }
         self.implant.poll_packet(self.now(), self.mtu, packet).map(|n| (n, Lane::Data))
+    }
+
+    /// What is heard from now on is what one hears that came just now and can't ask; the host goes on reporting.
+    pub fn tap(&mut self) {
+        // Its formats stay, so that counts have a place before the next one comes.
+        let formats = std::mem::take(&mut self.heard.formats);
+        self.heard = Heard { whole: self.heard.whole, formats, is_tapped: true, ..Heard::default() };
     }
 
     /// All packets of both ways, and a report twice a second.
@@ -271,6 +281,11 @@ impl Heard {
         let format = self.format(record.epoch).expect("formats come before their counts");
         let (level_min, shift) =
             (format.level_min, shift_of_width(format.bin_samples, format.asked_bin_samples));
+        let has_table = |table: &Vec<Option<u8>>| table[range.clone()].iter().all(|level| level.is_some());
+        if self.is_tapped && record.table != 0 && !self.tables.get(&record.table).is_some_and(has_table) {
+            self.undecoded += 1;
+            return;
+        }
         let levels: Option<Vec<u8>> = match record.table {
             0 => None,
             version => {

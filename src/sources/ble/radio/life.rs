@@ -119,7 +119,7 @@ async fn attempt(
     // From here to the end somebody polls the adapter's events.
     let mut gone = pin!(gone(events, id.clone()));
     let opened = tokio::select! {
-        opened = meanwhile(upward, sink, open(&implant)) => opened,
+        opened = meanwhile(upward, sink, open(&implant, address.signals)) => opened,
         why = &mut gone => Some(Err(Fault::Standing(why))),
     };
     let over = match opened {
@@ -158,6 +158,7 @@ async fn attempt(
 /// What the platform tells of a connection.
 fn enter(report: &mut BleReport, opened: &Open) {
     report.att_mtu = Some(opened.att_mtu);
+    report.by_socket = opened.socket.is_some();
     report.interval_ms = opened.parameters.map(|parameters| f64::from(parameters.interval_us) / 1e3);
 }
 

@@ -9,6 +9,11 @@ mod life;
 mod list;
 mod open;
 mod shared;
+#[cfg(target_os = "linux")]
+mod socket;
+#[cfg(not(target_os = "linux"))]
+#[path = "no_socket.rs"]
+mod socket;
 mod talk;
 mod watch;
 

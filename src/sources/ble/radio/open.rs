@@ -4,6 +4,7 @@
 //! step, and that nothing is written to a device that speaks another version of the link.
 
 use super::find::{CALL, Fault, within};
+use super::socket::Socket;
 use crate::wire::gatt;
 use crate::wire::packet::VERSION;
 use btleplug::api::{Characteristic, ConnectionParameters, Peripheral as _, ValueNotification};
@@ -16,14 +17,17 @@ use uuid::Uuid;
 
 /// A connection whose notifications are on.
 pub(super) struct Open {
+    /// Of control and telemetry, and of data where there is no socket.
     pub(super) notifications: Pin<Box<dyn Stream<Item = ValueNotification> + Send>>,
+    /// Of data, where the system has one.
+    pub(super) socket: Option<Socket>,
     pub(super) control: Characteristic,
     pub(super) att_mtu: u16,
     pub(super) parameters: Option<ConnectionParameters>,
 }
 
-/// Connects and subscribes.
-pub(super) async fn open(implant: &Peripheral) -> Result<Open, Fault> {
+/// Connects and subscribes. With `signals`, no socket is asked for.
+pub(super) async fn open(implant: &Peripheral, signals: bool) -> Result<Open, Fault> {
     let characteristics = connect(implant).await?;
     match version(implant, &characteristics).await {
         Some(VERSION) => {}
@@ -36,12 +40,21 @@ pub(super) async fn open(implant: &Peripheral) -> Result<Open, Fault> {
     let control = of(gatt::CONTROL)?;
     // First the stream, then the subscriptions: the first notification may come before the answer.
     let notifications = within(CALL, "asking for notifications", implant.notifications()).await?;
-    for sends in [&of(gatt::DATA)?, &control, &of(gatt::TELEMETRY)?] {
+    let (data, telemetry) = (of(gatt::DATA)?, of(gatt::TELEMETRY)?);
+    let socket = match signals {
+        true => None,
+        false => {
+            // Asking takes two calls and an exchange by radio; where it fails, nothing has changed.
+            let device = implant.id().to_string();
+            tokio::time::timeout(STEP, Socket::open(&device, data.uuid)).await.ok().flatten()
+        }
+    };
+    for sends in [socket.is_none().then_some(&data), Some(&control), Some(&telemetry)].into_iter().flatten() {
         within(STEP, "subscribing", implant.subscribe(sends)).await?;
     }
     // BlueZ tells none.
     let parameters = within(CALL, "asking for the interval", implant.connection_parameters()).await;
-    Ok(Open { notifications, control, att_mtu: implant.mtu(), parameters: parameters.ok().flatten() })
+    Ok(Open { notifications, socket, control, att_mtu: implant.mtu(), parameters: parameters.ok().flatten() })
 }
 
 /// Connects; the characteristics of the link's service.

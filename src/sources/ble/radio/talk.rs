@@ -9,9 +9,11 @@ use super::watch::{SILENT, Verdict, Watch};
 use btleplug::api::{Peripheral as _, WriteType};
 use btleplug::platform::Peripheral;
 use futures_util::stream::StreamExt;
+use std::future::pending;
 use std::pin::Pin;
+use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// Why a connection is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub(super) async fn talk(
     upward: &mut mpsc::Receiver<Vec<u8>>,
     sink: &Sink,
 ) -> Over {
-    let Open { mut notifications, control, .. } = open;
+    let Open { mut notifications, mut socket, control, .. } = open;
     let mut watch = Watch::new(Instant::now());
     let mut bursts = Bursts::default();
     let mut look_at = Instant::now() + SILENT;
@@ -44,6 +46,19 @@ pub(super) async fn talk(
                 watch.heard(now);
                 bursts.heard(now);
                 sink.push(value.value);
+            }
+            goes_on = async { match &mut socket {
+                Some(socket) => socket.take(|packet| sink.push(packet.to_vec())).await,
+                None => pending().await,
+            } } => {
+                if !goes_on {
+                    // The socket ends with the connection, and the system says in a moment why that did.
+                    let why = timeout(MOMENT, &mut gone).await;
+                    break why.unwrap_or_else(|_| "its notifications have ended".to_string());
+                }
+                let now = Instant::now();
+                watch.heard(now);
+                bursts.heard(now);
             }
             packet = upward.recv(), if writing.is_none() => {
                 let Some(packet) = packet else { return Over::Closed };
@@ -138,6 +153,8 @@ impl Bursts {
     }
 }
 
+/// How soon the system says that a connection is gone.
+const MOMENT: Duration = Duration::from_millis(50);
 /// Writes in a row that fail.
 const FAILED_MAX: u32 = 3;
 /// Connection intervals are multiples of this.
@@ -149,7 +166,6 @@ const BURSTS_MAX: u32 = 4_096;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn bursts_show_the_interval() {

@@ -13,6 +13,19 @@ use core::fmt;
 /// Most samples of a frame.
 pub const FRAME_MAX: usize = 1024;
 
+/// Samples of a live frame at this rate (1/1,000 a second), unless it says otherwise: 10 ms, 1 to 300.
+///
+/// ```
+/// assert_eq!(efference_wire::codec::raw::usual_frames(19_531_000), 195);
+/// ```
+pub const fn usual_frames(rate_millihertz: u32) -> u16 {
+    match rate_millihertz / 100_000 {
+        0 => 1,
+        n if n > 300 => 300,
+        n => n as u16,
+    }
+}
+
 /// Most bytes that a frame of `n_samples` of `bits` (2 to 16) takes.
 pub const fn bound_bytes(n_samples: usize, bits: u32) -> usize {
     HEADER_MAX + (n_samples * bits as usize).div_ceil(8)

@@ -13,7 +13,7 @@ pub mod range;
 mod spread;
 
 pub use converter::Converter;
-pub use frame::{Decoder, Encoder, FRAME_MAX, NotEncoded, RawError, bound_bytes};
+pub use frame::{Decoder, Encoder, FRAME_MAX, NotEncoded, RawError, bound_bytes, usual_frames};
 pub use spread::share_below;
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ use host::{Bluetooth, Reader, key};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// All of them.
-pub(crate) const ALL: [Scenario; 15] = [
+pub(crate) const ALL: [Scenario; 16] = [
     ("clean", clean),
+    ("signals", signals),
     ("devices", devices),
     ("maximum_rate", maximum_rate),
     ("slow_consumer", slow_consumer),
@@ -40,6 +41,7 @@ fn plan() -> Plan {
         version: efference::wire::packet::VERSION,
         key: key(1),
         sends: Sends::Counts,
+        has_socket: true,
     }
 }
 
@@ -77,6 +79,7 @@ fn clean() {
     assert_eq!((report.ledger.datagrams.lost, report.ledger.bins.lost), (0, 0));
     assert_eq!((bluetooth.connections, bluetooth.stalls, bluetooth.dropped_on_host), (1, 0, 0));
     assert_eq!((bluetooth.att_mtu, bluetooth.packet_max), (Some(247), Some(244)));
+    assert!(bluetooth.by_socket);
     assert_eq!(bluetooth.name.as_deref(), Some("N1-1"));
     assert_eq!(bluetooth.address.as_deref(), Some("F0:F1:F2:F3:F4:F5"));
     assert_eq!((bluetooth.adapter.as_deref(), bluetooth.rssi_dbm), (Some("hci0"), Some(-50)));
@@ -84,6 +87,20 @@ fn clean() {
     // Goodbye was said, and the connection let go of.
     drop(reader);
     assert_eq!(fake.implant(0).connected_by(), None);
+}
+
+/// Where BlueZ has no socket, and where none is wanted.
+fn signals() {
+    let second = Plan { name: "N1-2", address: [1, 2, 3, 4, 5, 6], ..plan() };
+    let fake = fake(1, vec![Plan { has_socket: false, ..plan() }, second]);
+    for (at, link) in ["ble://N1-1", "ble://N1-2?signals"].into_iter().enumerate() {
+        let mut reader = Reader::connect(link, 1);
+        reader.frames(60);
+        let report = close(&mut reader, fake.implant(at));
+        assert!(reader.check() >= 60);
+        assert_eq!((report.ledger.datagrams.lost, report.ledger.bins.lost), (0, 0));
+        assert!(!of(&report).by_socket);
+    }
 }
 
 fn devices() {
@@ -111,10 +128,11 @@ fn devices() {
     assert_eq!((fake.n_switched_on(0), fake.n_switched_on(1)), (0, 0));
 }
 
+// By signals, which wait for whoever reads: a socket that is full gives its newest up, as [`gaps`] does.
 fn maximum_rate() {
     let n = 15_000;
     let fake = fake(1, vec![Plan { sends: Sends::Datagrams(n), ..plan() }]);
-    let mut reader = Reader::connect("ble://N1-1", 1);
+    let mut reader = Reader::connect("ble://N1-1?signals", 1);
     reader.until("all datagrams", |reader| {
         let report = reader.report();
         report.ledger.datagrams.received + report.ledger.datagrams.lost >= u64::from(n)
@@ -132,7 +150,7 @@ fn maximum_rate() {
 fn slow_consumer() {
     let n = 6_000;
     let fake = fake(1, vec![Plan { sends: Sends::Datagrams(n), ..plan() }]);
-    let mut reader = Reader::connect("ble://N1-1", 1);
+    let mut reader = Reader::connect("ble://N1-1?signals", 1);
     let before = reader.report();
     // Nobody takes anything until all have come.
     reader.leave_until("all have come", |report| of(report).received >= u64::from(n));
@@ -297,7 +315,8 @@ fn daemon_restarted() {
 fn wrong_version() {
     let fake = fake(1, vec![Plan { version: 7, ..plan() }]);
     let mut bluetooth = Bluetooth::call("ble://N1-1", 1);
-    bluetooth.until("it is told", |own| own.standing().contains("version 7 of the link, this program 1"));
+    let told = format!("version 7 of the link, this program {}", efference::wire::packet::VERSION);
+    bluetooth.until("it is told", |own| own.standing().contains(&told));
     assert_eq!(fake.implant(0).n_written.load(Relaxed), 0, "nothing was written to it");
 }
 
@@ -305,7 +324,7 @@ fn wrong_version() {
 fn soak() {
     let n = 120_000;
     let fake = fake(1, vec![Plan { sends: Sends::Datagrams(n), ..plan() }]);
-    let mut reader = Reader::connect("ble://N1-1", 1);
+    let mut reader = Reader::connect("ble://N1-1?signals", 1);
     let reach = |reader: &mut Reader, n: u64| {
         reader.until("datagrams", |reader| {
             let report = reader.report();

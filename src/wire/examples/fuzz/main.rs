@@ -2,18 +2,21 @@
 //!
 //! In: how many inputs, a seed. Out: what became of them, `panics 0` and `allocations 0` if all is well, exit code 1
 //! otherwise. Guarantees: the same seed tries the same inputs. After each input it is checked that every packet is
-//! counted once, that what opened was sent and did not open before, and that what parses as a record writes to the same again.
+//! counted once, that what opened was sent and did not open before, that what parses as a record writes to the same again,
+//! and that what a codec reads (counts, crossings, tables, raw samples) is legal and comes back when it is coded again.
 //!
 //! ```text
 //! cargo run --release -p efference-wire --example fuzz -- --inputs 10000000 --seed 1
 //! ```
 
+mod codecs;
+mod records;
+
+use codecs::Codecs;
 use efference_wire::packet::{Counters, Dropped, MTU_MAX};
 use efference_wire::session::{Access, Device, Endpoint, Host, Key, Received, records_max};
-use efference_wire::{
-    Ack, Command, Counts, Crossings, Format, Hello, Impedance, Mode, Operation, Pong, Power, Raw, Reason,
-    Record, RecordWriter, Records, Report, Snippet, Status, Table, Telemetry,
-};
+use efference_wire::{RecordWriter, Records};
+use records::{Random, damage, legal_records};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
@@ -61,6 +64,7 @@ fn print(totals: &Totals, seed: u64) {
     println!("bytes of state: host {host}, device {device}");
     println!("packets {}, datagrams opened {}", totals.counters.packets, totals.counters.opened);
     println!("records read {}, malformed {}, unknown {}", totals.records, totals.malformed, totals.unknown);
+    println!("units of the codecs read {}, refused {}", totals.decoded, totals.undecoded);
     for cause in Dropped::ALL {
         println!("dropped, {}: {}", cause.name(), totals.counters.of(cause));
     }
@@ -75,7 +79,11 @@ struct Totals {
     records: u64,
     malformed: u64,
     unknown: u64,
+    /// Units that a codec read, and that it refused.
+    decoded: u64,
+    undecoded: u64,
     counters: Counters,
+    codecs: Codecs,
 }
 
 impl Totals {
@@ -86,6 +94,8 @@ impl Totals {
         self.records += other.records;
         self.malformed += other.malformed;
         self.unknown += other.unknown;
+        self.decoded += other.decoded;
+        self.undecoded += other.undecoded;
         self.add_counters(&other.counters);
     }
 
@@ -121,7 +131,7 @@ fn episode(random: &mut Random, wanted: u64, totals: &mut Totals) {
                 let length = random.below(60);
                 let mut packet = random.bytes(length);
                 if let Some(first) = packet.first_mut() {
-                    *first = 0x20 | *first & 0x1F;
+                    *first = 0x40 | *first & 0x1F;
                 }
                 take(&mut host, &packet, totals);
                 take_device(&mut device, &packet, random, totals, mtu);
@@ -270,6 +280,11 @@ fn read(bytes: &[u8], totals: &mut Totals) {
             match record {
                 Ok(record) => {
                     totals.records += 1;
+                    match totals.codecs.read(&record) {
+                        Some(true) => totals.decoded += 1,
+                        Some(false) => totals.undecoded += 1,
+                        None => {}
+                    }
                     let mut writer = RecordWriter::new(&mut again);
                     assert!(writer.push(&record).is_ok(), "{record:?} doesn't fit");
                     assert_eq!(Records::new(writer.written()).next(), Some(Ok(record)));
@@ -304,155 +319,6 @@ fn spoil(random: &mut Random, packet: &mut Vec<u8>, mend: bool) -> bool {
         packet[end..].copy_from_slice(&sum.to_le_bytes());
     }
     *packet != before
-}
-
-/// One to three faults in bytes.
-fn damage(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
-    for _ in 0..=random.below(3) {
-        let length = bytes.len();
-        let at = random.below(length + 1);
-        match random.below(8) {
-            0 if at < length => bytes[at] ^= 1 << random.below(8),
-            1 if at < length => bytes[at] = random.byte(),
-            2 if at < length => bytes[at] = [0, 1, 0x7F, 0x80, 0xFE, 0xFF][random.below(6)],
-            3 => bytes.truncate(at),
-            4 => {
-                let more = random.below(8);
-                bytes.splice(at..at, random.bytes(more));
-            }
-            5 if at < length => _ = bytes.drain(at..(at + random.below(8)).min(length)),
-            6 if !other.is_empty() => {
-                let from = random.below(other.len());
-                bytes.extend_from_slice(&other[from..]);
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Some records of any type, in at most `room` bytes.
-fn legal_records(random: &mut Random, room: usize) -> Vec<u8> {
-    let mut bytes = vec![0; room];
-    let mut writer = RecordWriter::new(&mut bytes);
-    for _ in 0..random.below(5) {
-        let length = random.below(80);
-        let body = random.bytes(length);
-        // What does not fit is left out.
-        let _ = writer.push(&record(random, &body));
-    }
-    let length = writer.len();
-    bytes.truncate(length);
-    bytes
-}
-
-fn record<'a>(random: &mut Random, body: &'a [u8]) -> Record<'a> {
-    let whole = |width: usize| &body[..body.len() / width * width];
-    let (kind, byte, short) = (random.below(22), random.byte(), random.word() as u16);
-    let (word, long) = (random.word() as u32 >> random.below(32), random.word() >> random.below(64));
-    let command = |operation| Record::Command(Command { id: short, operation });
-    match kind {
-        0 => Record::Hello(Hello {
-            boot: word,
-            firmware: short,
-            n_electrodes: word,
-            sample_rate_millihertz: word,
-            bits: byte,
-            nv_per_count: word,
-            modes: short,
-            mtu_max: short,
-            n_raw_max: short,
-            synthetic: true,
-            name: "fuzz",
-            profile: "",
-        }),
-        1 => Record::Format(Format {
-            epoch: byte,
-            mode: Mode::Counts,
-            origin_sample: long,
-            bin_samples: word,
-            asked_bin_samples: word,
-            count_max: short,
-            level_min: byte,
-            n_left_out: word,
-            budget_bps: word,
-            reason: Reason::Budget,
-        }),
-        2 => Record::Counts(Counts {
-            epoch: byte,
-            bin: word,
-            first_channel: word,
-            n_channels: short,
-            n_bins: byte,
-            table: byte,
-            coded: body,
-        }),
-        3 => Record::Crossings(Crossings {
-            epoch: byte,
-            first_sample: long,
-            span_samples: short,
-            first_channel: word,
-            n_channels: word,
-            coded: body,
-        }),
-        4 => Record::Raw(Raw { electrode: word, first_sample: long, coded: body }),
-        5 => Record::Power(Power { epoch: byte, bin: word, first_channel: word, levels: body }),
-        6 => Record::Snippet(Snippet {
-            epoch: byte,
-            electrode: word,
-            sample: long,
-            n_before: byte,
-            samples: whole(2),
-        }),
-        7 => Record::Telemetry(Telemetry { sample: long, datagrams_sent: word, ..Telemetry::default() }),
-        8 => Record::Impedance(Impedance { first_electrode: word, values: whole(2) }),
-        9 => Record::Ack(Ack { id: short, status: Status::Busy, value: word }),
-        10 => Record::Table(Table {
-            version: byte.max(1),
-            first_channel: word,
-            n_channels: short,
-            n_total: word,
-            coded: body,
-        }),
-        11 => Record::Pong(Pong { id: word, received_sample: long, received_fraction: short, held_us: word }),
-        12 => Record::Report(Report { next_sequence: word, ..Report::default() }),
-        13 => Record::Ping(word),
-        14 => Record::Bye,
-        15 => command(Operation::Start),
-        16 => command(Operation::SetMode(Mode::Snippets)),
-        17 => command(Operation::SetBinWidth(word)),
-        18 => command(Operation::SetThresholds { first_channel: word, values: whole(2) }),
-        19 => command(Operation::SelectRaw(whole(4))),
-        20 => command(Operation::SetMtu(short)),
-        _ => command(Operation::RequestImpedance { first_electrode: word, n_electrodes: short }),
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.word() % end as u64) as usize
-    }
-
-    fn byte(&mut self) -> u8 {
-        self.word() as u8
-    }
-
-    fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| self.byte()).collect()
-    }
-
-    fn array(&mut self) -> [u8; 32] {
-        std::array::from_fn(|_| self.byte())
-    }
 }
 
 /// Inputs between two beginnings with nothing known.
