@@ -1,15 +1,14 @@
-//! Which electrodes the decoder does without, and when: decided from bins alone, logged, and read back for a replay.
+//! Which electrodes the decoder does without, and when: decided from bins alone.
 //!
-//! In: one bin after another. Out: now and then the channels for which the decoder is to be solved again, and, once the
-//! solution is ready, a line for the log: behind which bin it took over, why, and without which channels. Solving takes
-//! longer than a bin and is the caller's, on another thread; [`crate::pipeline::Pipeline::take_over_behind`] does the rest.
-//! Guarantee: the log is all that a replay needs, for what a decoder without some channels is follows from the channels
-//! and the model. Pure: no clock, no thread.
+//! In: one bin after another. Out: now and then the channels without which the decoder is to be solved again, and, once the
+//! solution has taken over, what there is to tell: from which bin on, why, and without which channels. Solving takes longer
+//! than a bin and is the caller's ([`crate::live`] has a thread for it). Guarantee: bin, reason and channels are all that a
+//! replay needs, for what a decoder without some channels is follows from the channels and the model. Pure: no clock, no
+//! thread.
 
 use super::Normaliser;
 use super::electrodes::ElectrodeWatch;
 use crate::binning::Bin;
-use crate::error::Error;
 use serde::{Deserialize, Serialize};
 
 /// Why the decoder does without other channels than before.
@@ -22,11 +21,10 @@ pub enum MaskReason {
     RolledBack,
 }
 
-/// A line of the log: the decoder from behind `bin` on.
+/// A swap: the decoder from `bin` on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Masked {
-    /// The last bin that the one before decoded.
+    /// The first bin that it decoded.
     pub bin: u64,
     /// Why.
     pub reason: MaskReason,
@@ -38,15 +36,17 @@ pub struct Masked {
 #[derive(Clone, Debug)]
 pub struct Keeper {
     watch: ElectrodeWatch,
-    /// Channels that the live decoder does without, and those that the one before it did.
+    /// Channels that the live decoder does without, and those that the ones before it did.
     live: Vec<usize>,
-    before: Option<Vec<usize>>,
+    before: Vec<Vec<usize>>,
     /// What is being solved, and why.
     asked: Option<(MaskReason, Vec<usize>)>,
     /// What was rolled back: not asked for again while nothing changes.
     unwanted: Option<Vec<usize>>,
-    /// Bins since the first and since the last change that nobody was asked about.
-    changed: Option<(u64, u64)>,
+    /// Something has changed that was not asked about.
+    has_news: bool,
+    /// Bins since the last demand.
+    since_asked: u64,
 }
 
 impl Keeper {
@@ -58,31 +58,27 @@ impl Keeper {
         Keeper {
             watch: ElectrodeWatch::of(normaliser, n_channels),
             live: Vec::new(),
-            before: None,
+            before: Vec::new(),
             asked: None,
             unwanted: None,
-            changed: None,
+            has_news: false,
+            since_asked: GATHERED_BINS,
         }
     }
 
-    /// Takes the next bin. Says which channels to do without once what was lost is settled: nothing more for
-    /// [`SETTLED_BINS`], or [`WAITED_BINS`] after the first change, so that a cable that comes off is one swap, not fifty.
+    /// Takes the next bin. Says which channels to do without: at once when a first one is lost, and then every
+    /// [`GATHERED_BINS`] as long as more are lost or come back.
     ///
     /// # Panics
     /// If the bin has fewer channels.
     pub fn observe(&mut self, bin: &Bin) -> Option<&[usize]> {
-        let mut has_changed = false;
-        self.watch.observe(bin, |_| has_changed = true);
-        self.changed = match self.changed {
-            None => has_changed.then_some((0, 0)),
-            Some((first, last)) => Some((first + 1, if has_changed { 0 } else { last + 1 })),
-        };
-        let is_settled =
-            self.changed.is_some_and(|(first, last)| last >= SETTLED_BINS || first >= WAITED_BINS);
-        if !is_settled || self.asked.is_some() {
+        let has_news = &mut self.has_news;
+        self.watch.observe(bin, |_| *has_news = true);
+        self.since_asked = self.since_asked.saturating_add(1);
+        if !self.has_news || self.is_asking() || self.since_asked < GATHERED_BINS {
             return None;
         }
-        self.changed = None;
+        self.has_news = false;
         let lost: Vec<usize> = self.watch.lost().collect();
         if lost == self.live || self.unwanted.as_ref() == Some(&lost) {
             return None;
@@ -90,32 +86,46 @@ impl Keeper {
         self.ask(MaskReason::Electrodes, lost)
     }
 
-    /// Says which channels the decoder before did without; `None` where there is none, or another one is being solved.
+    /// Someone was asked for a decoder that hasn't taken over yet.
+    pub fn is_asking(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// Says which channels the decoder before did without; asked again, the one before that. `None` where there is none, or
+    /// another one is being solved.
     pub fn roll_back(&mut self) -> Option<&[usize]> {
         if self.asked.is_some() {
             return None;
         }
-        let before = self.before.clone()?;
+        let before = self.before.last()?.clone();
         self.ask(MaskReason::RolledBack, before)
     }
 
     fn ask(&mut self, reason: MaskReason, lost: Vec<usize>) -> Option<&[usize]> {
+        self.since_asked = 0;
         let (_, lost) = self.asked.insert((reason, lost));
         Some(lost)
     }
 
-    /// The decoder that was asked for takes over behind `bin`: a line for the log. `None` where none was asked for.
+    /// The decoder that was asked for takes over with `bin`. `None` where none was asked for.
     pub fn taken(&mut self, bin: u64) -> Option<Masked> {
         let (reason, lost) = self.asked.take()?;
         let before = std::mem::replace(&mut self.live, lost.clone());
         match reason {
-            MaskReason::Electrodes => (self.before, self.unwanted) = (Some(before), None),
-            MaskReason::RolledBack => (self.before, self.unwanted) = (None, Some(before)),
+            MaskReason::Electrodes => {
+                self.before.push(before);
+                self.unwanted = None;
+            }
+            MaskReason::RolledBack => {
+                self.before.pop();
+                self.unwanted.get_or_insert(before);
+            }
         }
         Some(Masked { bin, reason, lost })
     }
 
-    /// The decoder that was asked for can't be had: the live one stays, and this is asked for again when more changes.
+    /// The decoder that was asked for can't be had, or nobody wants it any more: the live one stays, and this is asked for again
+    /// when more changes.
     pub fn failed(&mut self) {
         if let Some((MaskReason::Electrodes, lost)) = self.asked.take() {
             self.unwanted = Some(lost);
@@ -128,41 +138,9 @@ impl Keeper {
     }
 }
 
-/// A line of JSON for each.
-pub fn write_log(log: &[Masked]) -> String {
-    let line = |masked: &Masked| serde_json::json!(masked).to_string() + "\n";
-    log.iter().map(line).collect()
-}
-
-/// Reads a log back for a stream of so many channels; `place` is what messages call it.
-///
-/// # Errors
-/// Lines that are no swaps, whose bins don't ascend, or whose channels don't ascend or are not of this stream.
-pub fn read_log(text: &str, place: &str, n_channels: usize) -> Result<Vec<Masked>, Error> {
-    let mut log: Vec<Masked> = Vec::new();
-    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let wrong = |found: String| Error::input(format!("{place}, line {}", at + 1), found);
-        let masked: Masked = serde_json::from_str(line).map_err(|error| {
-            wrong(error.to_string()).legal(r#"{"bin":…,"reason":"electrodes" or "rolled-back","lost":[…]}"#)
-        })?;
-        if let Some(last) = log.last().filter(|last| last.bin >= masked.bin) {
-            let found = format!("bin {} after bin {}", masked.bin, last.bin);
-            return Err(wrong(found).field("bin").legal("bins that ascend"));
-        }
-        let ascend = masked.lost.windows(2).all(|two| two[0] < two[1]);
-        if !ascend || masked.lost.last().is_some_and(|&last| last >= n_channels) {
-            let legal = format!("channels of this stream, ascending: 0 to {}", n_channels.saturating_sub(1));
-            return Err(wrong(format!("{:?}", masked.lost)).field("lost").legal(legal));
-        }
-        log.push(masked);
-    }
-    Ok(log)
-}
-
-/// Bins without a further change after which what was lost is settled: as long as the watch takes to look at each channel.
-pub const SETTLED_BINS: u64 = 64;
-/// Bins after the first change for which further ones are waited for at most.
-pub const WAITED_BINS: u64 = 256;
+/// Bins from one demand to the next: what is lost together is found bin by bin, and is to be a few swaps, not fifty. The
+/// first is asked for at once.
+pub const GATHERED_BINS: u64 = 25;
 
 #[cfg(test)]
 mod tests {
@@ -195,15 +173,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_together_is_one_swap_and_so_is_its_return() {
+    fn the_first_is_asked_for_at_once_and_what_is_lost_with_it_together() {
         let mut keeper = keeper();
         assert!(run(&mut keeper, 0..1000, &[]).is_empty() && keeper.roll_back().is_none());
-        let lost = run(&mut keeper, 1000..2000, &[1, 3]);
-        assert_eq!(lost.len(), 1, "{lost:?}");
-        assert_eq!((lost[0].reason, &lost[0].lost[..]), (MaskReason::Electrodes, &[1, 3][..]));
+        let lost = run(&mut keeper, 1000..2000, &[0, 1, 3]);
+        assert_eq!(lost.len(), 2, "{lost:?}");
+        assert_eq!((lost[0].reason, lost[0].lost.len()), (MaskReason::Electrodes, 1));
+        assert_eq!((lost[1].bin - lost[0].bin, &lost[1].lost[..]), (GATHERED_BINS, &[0, 1, 3][..]));
         let back = run(&mut keeper, 2000..3000, &[]);
-        assert_eq!(back.len(), 1, "{back:?}");
-        assert!(back[0].lost.is_empty() && keeper.live().is_empty());
+        assert_eq!(back.len(), 2, "{back:?}");
+        assert!(back[1].lost.is_empty() && keeper.live().is_empty());
     }
 
     #[test]
@@ -218,25 +197,5 @@ mod tests {
         assert!(run(&mut keeper, 1001..2000, &[2]).is_empty());
         let more = run(&mut keeper, 2000..3000, &[0, 2]);
         assert_eq!(more.last().map(|masked| &masked.lost[..]), Some(&[0, 2][..]), "{more:?}");
-    }
-
-    #[test]
-    fn a_log_reads_back_and_a_damaged_one_says_where() {
-        let masked = |bin, reason, lost: &[usize]| Masked { bin, reason, lost: lost.to_vec() };
-        let log = [masked(7, MaskReason::Electrodes, &[0, 3]), masked(90, MaskReason::RolledBack, &[])];
-        assert_eq!(read_log(&write_log(&log), "swaps", 4).expect("as written"), log);
-        let wrong = [
-            (r#"{"bin":7,"reason":"electrodes","lost":[4]}"#, "line 1"),
-            (r#"{"bin":7,"reason":"electrodes","lost":[1,1]}"#, "line 1"),
-            (r#"{"bin":7,"reason":"tired","lost":[]}"#, "line 1"),
-            (
-                "{\"bin\":7,\"reason\":\"electrodes\",\"lost\":[]}\n\n{\"bin\":7,\"reason\":\"electrodes\",\"lost\":[]}",
-                "line 3",
-            ),
-        ];
-        for (text, place) in wrong {
-            let error = read_log(text, "swaps", 4).expect_err("it is wrong").to_string();
-            assert!(error.contains(place), "{error}");
-        }
     }
 }

@@ -145,7 +145,8 @@ pub(super) fn from_bytes(bytes: &[u8], weights: &[u8], place: &str) -> Result<Ba
     Ok(basis)
 }
 
-fn hash(weights: &[u8]) -> String {
+/// SHA-256 in hex.
+pub(super) fn hash(weights: &[u8]) -> String {
     Sha256::digest(weights).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

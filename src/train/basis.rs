@@ -62,6 +62,19 @@ impl Basis {
         Ok(basis)
     }
 
+    /// `decoder`, which this is the basis of, without the channels `lost`: at rest, and itself where nothing is lost. A bin has
+    /// `n_channels`; behind the counts of all stands the power of each. `None` where that is singular.
+    pub fn without(&self, decoder: &Decoder, lost: &[usize], n_channels: usize) -> Option<Decoder> {
+        if lost.is_empty() {
+            let mut same = decoder.clone();
+            same.reset();
+            return Some(same);
+        }
+        let mut is_lost = vec![false; n_channels];
+        lost.iter().for_each(|&channel| is_lost[channel] = true);
+        decoder.with_weights(self.resolve(|feature| is_lost[feature % n_channels])?)
+    }
+
     /// The weights for a bin of which the features in `lost` say nothing any more; `None` where that is singular.
     pub fn resolve(&self, lost: impl Fn(usize) -> bool) -> Option<Weights> {
         let wiener = match &self.wiener {
