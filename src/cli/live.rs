@@ -351,6 +351,8 @@ impl Sink for IntentLines {
             Delivery::Silence => return Ok(()),
         };
         let line = intent.line(&self.recording, self.synthetic, self.rate.seconds(intent.at), &self.classes);
+        // Where safety held it, the line says so by itself, as in a replay.
+        let held = held && intent.hold.is_none();
         let mut line = serde_json::to_vec(&HeldLine { line, held }).expect("plain values");
         line.push(b'\n');
         match self.file.lock().expect("nobody else writes").as_mut() {
@@ -360,7 +362,7 @@ impl Sink for IntentLines {
     }
 }
 
-/// An intent as `replay` writes it, and whether it was held.
+/// An intent as `replay` writes it, and whether it was held because it came too late or nothing of its bin came.
 #[derive(serde::Serialize)]
 struct HeldLine<'a> {
     #[serde(flatten)]

@@ -82,7 +82,12 @@ impl Log {
 }
 
 /// Has a replay do what was done in the run whose log stands at `place`.
-pub(crate) fn follow(place: &Path, folder: &Path, model: &Model, pipeline: &mut Pipeline) -> Result<(), Error> {
+pub(crate) fn follow(
+    place: &Path,
+    folder: &Path,
+    model: &Model,
+    pipeline: &mut Pipeline,
+) -> Result<(), Error> {
     let name = place.display().to_string();
     let text = std::fs::read_to_string(place).map_err(|error| Error::unreadable(place, &error))?;
     let n_channels = model.about.stream.n_channels;

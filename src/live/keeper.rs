@@ -229,7 +229,8 @@ impl KeeperThread<'_> {
                     LogLine::Resumed { bin }
                 }
                 What::TakenOver => {
-                    let Some(swap) = self.follows.as_mut().and_then(|follows| follows.taken(&happened)) else {
+                    let Some(swap) = self.follows.as_mut().and_then(|follows| follows.taken(&happened))
+                    else {
                         continue;
                     };
                     self.swaps.push(swap.clone());
@@ -305,7 +306,7 @@ impl Follows<'_> {
         // What was replaced is freed here.
         drop(self.retired.take());
         let masked = self.keeper.taken(happened.bin)?;
-        let ms = |ns: u64| (ns as f64 * 1e-3).round() * 1e-3;
+        let ms = |ns: u64| (ns as f64 / 1e3).round() / 1e3;
         Some(Swap {
             masked,
             seconds: happened.seconds,

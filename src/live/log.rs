@@ -94,7 +94,9 @@ impl RunLog {
                 LogLine::Panic { bin } | LogLine::Hold { bin, .. } | LogLine::Resumed { bin } => *bin,
             };
             if bin < last {
-                return Err(wrong(format!("bin {bin} after bin {last}")).field("bin").legal("bins that ascend"));
+                return Err(wrong(format!("bin {bin} after bin {last}"))
+                    .field("bin")
+                    .legal("bins that ascend"));
             }
             last = bin;
             let Some(log) = &mut log else {
@@ -121,7 +123,9 @@ impl RunLog {
                 LogLine::Resumed { .. } => {}
             }
         }
-        log.ok_or_else(|| Error::input(place, "nothing stands in it").legal("a log as `run --swaps` writes it"))
+        log.ok_or_else(|| {
+            Error::input(place, "nothing stands in it").legal("a log as `run --swaps` writes it")
+        })
     }
 
     fn begin(line: LogLine, wrong: impl Fn(String) -> Error, n_channels: usize) -> Result<Self, Error> {
@@ -210,7 +214,10 @@ mod tests {
             (text(&[]), "nothing stands in it"),
             (text(&[swap(7, &[0])]), "line 1"),
             (text(&[LogLine::Start { format: 2, n_channels: 4, weights_sha256: String::new() }]), "format 2"),
-            (text(&[LogLine::Start { format: 1, n_channels: 5, weights_sha256: String::new() }]), "5 channels"),
+            (
+                text(&[LogLine::Start { format: 1, n_channels: 5, weights_sha256: String::new() }]),
+                "5 channels",
+            ),
             (text(&[start(), start()]), "line 2"),
             (text(&[start(), swap(7, &[4])]), "line 2"),
             (text(&[start(), swap(7, &[1, 1])]), "line 2"),

@@ -344,7 +344,7 @@ fn late(shards: &[ShardReport], pacer: &Pacer, decoder: &DecoderThread, sinks: &
     if decoder.held_intents > 0 {
         let unknown = decoder.held_intents - decoder.late_intents.min(decoder.held_intents);
         let what = format!(
-            "{} intents were late and {unknown} of bins of which nothing came: all were held",
+            "{} intents were late and {unknown} of bins of which nothing came, or safety held them: all were held",
             decoder.late_intents
         );
         say("decoder".to_string(), what);
