@@ -145,7 +145,8 @@ fn a_run_goes_on_without_what_is_lost_and_a_replay_says_the_same() {
     for (address, kind, shards) in [
         (counts, DecoderKind::Wiener, 2),
         (counts, DecoderKind::Blend, 1),
-        (crossings, DecoderKind::Kalman, 1),
+        (counts, DecoderKind::FullKalman, 1),
+        (crossings, DecoderKind::WideKalman, 1),
     ] {
         let rig = Rig::new(address, kind);
         let whole = (0..TRIES).find_map(|_| {
@@ -238,7 +239,7 @@ fn a_session_with_losses_rollback_and_panic_is_replayed_to_the_bit() {
     let place = |name: &str| path_in(folder.path(), name);
     let (live, source) = (place("live.toml"), format!("{STREAM},seconds=60,lose=0.4@0.5"));
     std::fs::write(&live, "[live]\nring_blocks = 64\nhold_ms = 10000").expect("writable");
-    for decoder in ["wiener", "kalman", "velocity-kalman"] {
+    for decoder in ["wiener", "kalman", "full-kalman", "wide-kalman"] {
         let (model, log) = (place(decoder), place("swaps.jsonl"));
         let (intents, again, plain) = (place("live.jsonl"), place("again.jsonl"), place("plain.jsonl"));
         let trained = format!("{STREAM},seconds=60");

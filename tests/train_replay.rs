@@ -19,7 +19,7 @@ use std::path::Path;
 
 /// Four minutes of a simulated array in bins of 50 ms: 4,800 of them.
 const SIMULATED: &str = "sim:neuralink-n1,kind=counts,electrodes=48,width_ms=50,seconds=240,seed=3";
-const MOVEMENT: [&str; 4] = ["wiener", "kalman", "velocity-kalman", "blend"];
+const MOVEMENT: [&str; 6] = ["wiener", "kalman", "velocity-kalman", "full-kalman", "wide-kalman", "blend"];
 const CLASSES: [&str; 2] = ["lda", "logistic"];
 
 /// Runs a command that must succeed and gives its JSON.

@@ -48,9 +48,7 @@ pub(crate) fn check_kind(recording: &Recording, config: &Config) -> Result<(), E
         (Truth::None, _) => {
             ("nothing of what the subject did", "a recording with movement or classes", false)
         }
-        (Truth::Kinematics(_), classifier) => {
-            ("movement", "wiener, kalman, velocity-kalman, blend", !classifier)
-        }
+        (Truth::Kinematics(_), classifier) => ("movement", train::OF_MOVEMENT, !classifier),
         (Truth::Classes(_), classifier) => ("classes", "lda, logistic", classifier),
     };
     if fits {

@@ -34,7 +34,7 @@ impl KeepArgs {
         if !model.classes().is_empty() {
             let found = format!("`{}` chooses among classes and can't be solved again", kind.name());
             return Err(Error::usage("--follow-electrodes", found)
-                .legal("a model of movement: wiener, kalman, velocity-kalman, blend")
+                .legal(format!("a model of movement: {}", efference::train::OF_MOVEMENT))
                 .hint("run it without --follow-electrodes"));
         }
         Model::load_basis(folder).map(Some)

@@ -128,6 +128,12 @@ impl Decoder {
         Some(if self.sparse.is_some() { decoder.for_crossings() } else { decoder })
     }
 
+    /// The same decoder at rest with other weights, whose gain is carried from bin to bin; `None` where they don't fit.
+    pub fn with_full_gain(&self, weights: Weights, gain: FullGain) -> Option<Self> {
+        let decoder = self.with_weights(weights)?;
+        Some(Decoder { linear: decoder.linear.with_full_gain(gain)?, ..decoder })
+    }
+
     /// Forgets all bins.
     pub fn reset(&mut self) {
         self.linear.reset();

@@ -151,7 +151,7 @@ pub(crate) fn keeper<'a>(
         let bin = joint.bin();
         let decoder = if bin.touched.is_some() { decoder.for_crossings() } else { decoder };
         // What can't be done is known before the stream begins.
-        let solved = basis.resolve(|_| false).and_then(|weights| decoder.with_weights(weights));
+        let solved = basis.without(&decoder, &[0], bin.n_channels);
         if !solved.is_some_and(|solved| solved.is_alike(&decoder)) {
             return Err(Error::model("the model's statistics", "the decoder can't be solved from them")
                 .legal("the statistics that it was trained with")
