@@ -304,6 +304,7 @@ fn what_cannot_be_followed_is_refused_before_the_stream_begins() {
     refused(&run, "--model");
     refused(&[&run[..], &["--model", &bare]].concat(), "--keep-statistics");
     refused(&[&run[..], &["--model", &kept, "--swaps", &place("no/such/place")]].concat(), "no/such/place");
+    refused(&[&run[..], &["--model", &kept, "--swaps", &log, "--out", &log]].concat(), "named twice");
     ok(&[&run[..], &["--model", &kept, "--swaps", &log]].concat());
     let replay = ["replay", &source, "--swaps", &log, "--model"];
     ok(&[&replay[..], &[&kept]].concat());

@@ -114,6 +114,9 @@ fn every_decoder_of_classes() {
             line["class"] == format!("class {}", trial % 4).as_str()
         });
         assert_eq!(right.count() as f64 / 40.0, accuracy, "the intents are what was scored");
+        let followed = run(&["run", "--source", &trials, "--model", &model, "--follow-electrodes"]);
+        assert_eq!(followed.code, 2, "it can't be solved again: {}", followed.stderr);
+        assert!(followed.stderr.contains("chooses among classes"), "{}", followed.stderr);
     }
     let model = path_in(&folder, "model");
     let trained = json(&["train", &trials, "--out", &model]);

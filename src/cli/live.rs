@@ -134,6 +134,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
     if let Some(path) = &args.plot {
         plot::check_path(path)?;
     }
+    args.keep.check_place([&args.out, &args.plot])?;
     let live = live_config(args)?;
     let level = level(args.level.as_deref())?;
     let out = args.out.as_deref().map(PendingFile::create).transpose()?;

@@ -96,13 +96,14 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Error> {
 fn check_places(args: &ReplayArgs) -> Result<(), Error> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let recording = real(Path::new(&args.source.recording));
-    let places: Vec<&Path> = [&args.out, &args.plot].into_iter().flatten().map(PathBuf::as_path).collect();
-    let twice = places.len() == 2 && real(places[0]) == real(places[1]);
-    match places.iter().find(|place| twice || real(place) == recording) {
+    let places: Vec<PathBuf> =
+        [&args.out, &args.plot, &args.swaps].into_iter().flatten().map(|place| real(place)).collect();
+    let twice = |at: usize| places[at] == recording || places[..at].contains(&places[at]);
+    match (0..places.len()).find(|&at| twice(at)) {
         None => Ok(()),
-        Some(place) => Err(Error::usage(place.display().to_string(), "it is named twice")
-            .field("--out, --plot")
-            .legal("different files for the recording, the intents and the picture")),
+        Some(at) => Err(Error::usage(places[at].display().to_string(), "it is named twice")
+            .field("--out, --plot, --swaps")
+            .legal("different files for the recording, the log, the intents and the picture")),
     }
 }
 

@@ -40,6 +40,18 @@ impl KeepArgs {
         Model::load_basis(folder).map(Some)
     }
 
+    /// Refuses a log where something else is written.
+    pub(crate) fn check_place(&self, others: [&Option<PathBuf>; 2]) -> Result<(), Error> {
+        match &self.swaps {
+            Some(place) if others.into_iter().flatten().any(|other| other == place) => {
+                Err(Error::usage(place.display().to_string(), "it is named twice")
+                    .field("--swaps")
+                    .legal("different files for the log, the intents and the picture"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What the run is told, with the log begun.
     pub(crate) fn keeping<'a>(
         &self,
