@@ -45,6 +45,7 @@ pub mod intents;
 pub mod sinks;
 
 pub mod calibration;
+pub mod recalibration;
 pub mod tasks;
 
 pub mod pipeline;

@@ -7,7 +7,7 @@ use program::run;
 use std::path::{Path, PathBuf};
 
 /// From broadband to intents, the values that travel, and spectra: same in, same out, wherever and whenever.
-const PURE: [&str; 13] = [
+const PURE: [&str; 14] = [
     "filter",
     "detect",
     "binning",
@@ -21,6 +21,7 @@ const PURE: [&str; 13] = [
     "wire",
     "tasks",
     "calibration",
+    "recalibration",
 ];
 /// What stands beside the library of a package below `src`.
 const BESIDE: [&str; 3] = ["src/wire/benches", "src/wire/examples", "src/wire/fuzz"];

@@ -58,4 +58,77 @@ fn what_cannot_be_is_refused_with_a_reason() {
     // Neurons that know nothing of what is intended.
     let deaf = "sim:neuralink-n1,electrodes=64,modulation=0,speed_modulation=0";
     refuse(&["webgrid", deaf], 5, "go along with the cursor");
+    // All of them lost.
+    let lost = "sim:neuralink-n1,electrodes=64,lose=1@0";
+    refuse(&["webgrid", lost], 5, "0 electrodes hear anything");
+    // Users who never move, and who move late: found to a bin.
+    let folder = tempfile::tempdir().expect("a folder");
+    let typical = include_str!("../src/tasks/user/shipped/typical.toml");
+    for (name, from, to, word) in [
+        ("still.toml", "follow_share = 1.0", "follow_share = 0.0", "nothing of what was intended is found"),
+        (
+            "late.toml",
+            "follow_delay_ms = 0.0",
+            "follow_delay_ms = 600.0",
+            "580 ms (29 bins) after what was shown",
+        ),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, typical.replace(from, to)).expect("written");
+        let path = path.to_str().expect("a plain path");
+        refuse(&["webgrid", "sim:neuralink-n1,electrodes=128", "--user", path], 5, word);
+    }
+}
+
+#[test]
+fn a_decoder_is_kept_over_a_loss_and_days_and_every_swap_is_told() {
+    let run_days = |more: &[&str]| {
+        let source = "sim:neuralink-n1,electrodes=192,seed=3";
+        report(
+            "webgrid",
+            source,
+            &[&["--side", "6", "--click", "switch", "--days", "1", "--lose", "0.5@8"], more].concat(),
+        )
+    };
+    let kept = run_days(&["--recalibrate"]);
+    assert_eq!(kept, run_days(&["--recalibrate"]), "by the same seed");
+    let days = kept["seeds"][0]["days"].as_array().expect("days");
+    assert_eq!(days.len(), 2);
+    let swaps: Vec<&Value> = days.iter().flat_map(|day| day["swaps"].as_array().expect("a list")).collect();
+    assert!(swaps.iter().any(|swap| swap["reason"] == "electrodes"), "{kept}");
+    assert!(days[0]["masked"].as_u64().expect("a number") > 20, "{kept}");
+    assert!(kept["median"]["within 17 s of it"].as_f64().is_some_and(|bits| bits > 0.3), "{kept}");
+    let not = run_days(&[]);
+    assert!(not["seeds"][0]["days"][0]["swaps"].as_array().is_some_and(Vec::is_empty));
+    let bits = |of: &Value| of["median"]["within 17 s of it"].as_f64().expect("a number");
+    assert!(bits(&kept) > bits(&not), "{} for {}", bits(&kept), bits(&not));
+    // For people: the last line is the last swap.
+    let more = ["--side", "6", "--seconds", "25", "--lose", "0.5@8", "--recalibrate"];
+    let done = run(&[&["task", "webgrid", "sim:neuralink-n1,electrodes=192,seed=3"], &more[..]].concat());
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(
+        done.stdout.contains("SYNTHETIC") && done.stdout.contains("electrodes were lost or came back"),
+        "{}",
+        done.stdout
+    );
+}
+
+#[test]
+fn refit_and_the_plain_filter_are_told_apart() {
+    let source = "sim:neuralink-n1,electrodes=256,seed=3";
+    let of = |decoder: &str| report("center-out", source, &["--decoder", decoder]);
+    let (plain, refit) = (of("kalman"), of("refit"));
+    assert_eq!(
+        (plain["learns_from"].as_str(), refit["learns_from"].as_str()),
+        (Some("observed"), Some("refit"))
+    );
+    // The same calibration up to the last fit, and another cursor behind it.
+    let fits = |report: &Value| report["seeds"][0]["fits"].clone();
+    assert_eq!(fits(&plain)[0], fits(&refit)[0]);
+    assert!(fits(&refit)[1]["n_bins"].as_u64() > fits(&plain)[1]["n_bins"].as_u64(), "use was learnt from");
+    for report in [&plain, &refit] {
+        assert!(report["seeds"][0]["scores"]["hits"].as_u64().expect("a number") > 3, "{report}");
+    }
+    let refuse = run(&["task", "center-out", "--decoder", "refit", "--days", "1"]);
+    assert!(refuse.code == 2 && refuse.stderr.contains("--decoder"), "{}", refuse.stderr);
 }

@@ -39,7 +39,7 @@ fn main() {
 /// Whether records came out of it.
 fn is_taken(received: Result<Received<'_>, efference::wire::packet::Dropped>) -> Result<bool, &'static str> {
     match received {
-        Ok(Received::Records(_) | Received::Session(_)) => Ok(true),
+        Ok(Received::Records(_) | Received::Session(_) | Received::Earlier(_)) => Ok(true),
         // Fragments, and hellos, which are answered and open nothing.
         Ok(Received::Nothing | Received::Hello) => Ok(false),
         Err(cause) => Err(cause.name()),

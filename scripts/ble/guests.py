@@ -49,9 +49,11 @@ def prepare(folder):
     (folder / "bin").mkdir(exist_ok=True)
     for name in ["efference", "firmware-sim"]:
         built, wanted = ROOT / "target" / "release" / name, folder / "bin" / name
-        if not wanted.exists() or wanted.stat().st_mtime < built.stat().st_mtime:
-            subprocess.run(["strip", "-o", wanted.with_suffix(".new"), built], check=True)
-            wanted.with_suffix(".new").replace(wanted)
+        new = wanted.with_suffix(".new")
+        subprocess.run(["strip", "-o", new, built], check=True)
+        # By what is in them: cargo may bring back an older file.
+        if not wanted.exists() or wanted.read_bytes() != new.read_bytes():
+            new.replace(wanted)
     binary = folder / "bin" / "efference"
     for key in ["key", "other-key"]:
         if not (folder / key).exists():

@@ -18,7 +18,7 @@ mod assist;
 mod check;
 
 pub use assist::{attenuate, intended};
-pub use check::{Found, Problem, check};
+pub use check::{Found, Problem, Shift, check};
 
 use serde::Serialize;
 

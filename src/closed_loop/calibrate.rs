@@ -6,15 +6,15 @@
 use super::answer::answer;
 use super::collected::{ANSWER_MS, Collected};
 use super::rig::Rig;
-use super::{Cursor, Doing, TaskKind, velocity_of};
-use crate::calibration::{Flow, Found, Happens, Phase, Plan, attenuate, check, intended};
-use crate::config::{Config, CursorConfig, DecoderConfig, DecoderKind};
+use super::{Cursor, Doing, Method, TaskKind, refit, velocity_of};
+use crate::calibration::{Flow, Found, Happens, Phase, Plan, Shift, attenuate, check, intended};
+use crate::config::{Config, CursorConfig, DecoderConfig, DecoderKind, RidgeShape};
 use crate::decode::Decoder;
 use crate::error::Error;
 use crate::sources::simulator::{Path, Task as Script, WORKSPACE_M};
 use crate::tasks::user::{Answer, User};
 use crate::tasks::{Point, Task};
-use crate::train::{self, Dataset};
+use crate::train::{self, Basis, Choices, Dataset, Statistics};
 use serde::Serialize;
 
 /// A decoder that may drive.
@@ -32,6 +32,8 @@ pub struct Calibrated {
     pub seconds: f64,
     /// Electrodes that were alive at its end.
     pub n_alive: usize,
+    /// What the decoder was fitted from, with its ridge strength, where it is kept.
+    pub statistics: Option<(Statistics, f64)>,
 }
 
 /// A fit on the way.
@@ -55,8 +57,9 @@ pub(super) fn calibrate(
     rig: &mut Rig,
     user: &mut User,
     config: &Config,
-    plan: &Plan,
+    (plan, method): (&Plan, Method),
     seed: u64,
+    keeps_statistics: bool,
     tell: &mut impl FnMut(Doing, f64),
 ) -> Result<Calibrated, Error> {
     let seconds = plan.seconds();
@@ -82,11 +85,14 @@ pub(super) fn calibrate(
                 if is_told {
                     tell(Doing::Assisted, done);
                 }
-                screen.assist(rig, user, &mut collected, assistance)?;
+                screen.assist(rig, user, &mut collected, assistance, method)?;
             }
             Some(Phase::Fit) => {
                 tell(Doing::Fitting, done);
-                let fitted = fit(&collected, &mut config, step_seconds, fits.is_empty())?;
+                let fitted = match method == Method::Refit && !fits.is_empty() {
+                    true => refit::fit(&collected, &config, step_seconds)?,
+                    false => fit(&collected, &mut config, step_seconds, fits.is_empty())?,
+                };
                 // The user finds out how a cursor answers by moving it; the next decoder's is much the same.
                 if let Some(found) = answer(&screen.intended, &screen.decoded, step_seconds) {
                     answers = found;
@@ -106,7 +112,16 @@ pub(super) fn calibrate(
     let decoder = flow.in_use().expect("a flow that nobody cancels ends with a model").clone();
     let n_alive = rig.n_alive();
     let answer = answers;
-    Ok(Calibrated { config, decoder, answer, fits, seconds: n_steps as f64 * step_seconds, n_alive })
+    let statistics = match config.decoder.ridge[..] {
+        [strength] if keeps_statistics => {
+            let data = collected.dataset(config.bins.features, step_seconds, 0);
+            let choices = Choices { wiener_ridge: Some(strength), ..Choices::default() };
+            Basis::of(&data, &config.decoder, &decoder, &choices)?.wiener
+        }
+        _ => None,
+    };
+    let seconds = n_steps as f64 * step_seconds;
+    Ok(Calibrated { config, decoder, answer, fits, seconds, n_alive, statistics })
 }
 
 /// What the user is shown.
@@ -150,7 +165,8 @@ impl Screen {
         let is_still = velocity == [0.0; 2];
         into.n_targets += usize::from(self.was_still && !is_still);
         self.was_still = is_still;
-        rig.step(user.go_along(velocity), |bin| into.add(bin, Some(velocity)))?;
+        let at = self.cursor.at;
+        rig.step(user.go_along(velocity), |bin| into.add(bin, Some(velocity), at))?;
         self.cursor.at = self.path.position[ms];
         Ok(())
     }
@@ -162,6 +178,7 @@ impl Screen {
         user: &mut User,
         into: &mut Collected,
         assistance: f64,
+        method: Method,
     ) -> Result<(), Error> {
         let target = self.task.target();
         let wanted = user.look(self.cursor.at, Some(target));
@@ -173,10 +190,10 @@ impl Screen {
         self.intended.push(wanted);
         self.decoded.push(decoded);
         // Before the user can have seen the target, nobody knows what was meant.
-        let meant: Option<Point> = (shown_seconds >= REACTION_SECONDS)
+        let meant: Option<Point> = (shown_seconds >= REACTION_SECONDS && method != Method::Observed)
             .then(|| intended(decoded, way, target.half_width * ON_TARGET));
         if let Some(bin) = collected {
-            into.add(&bin, meant);
+            into.add(&bin, meant, self.cursor.at);
         }
         self.cursor.go(attenuate(decoded, way, target.half_width * ON_TARGET, assistance));
         self.shown_seconds += self.step_ms * 1e-3;
@@ -197,12 +214,13 @@ fn fit(
 ) -> Result<(Decoder, FitAbout), Error> {
     let data = collected.dataset(config.bins.features, step_seconds, 0);
     let n_active = collected.n_active(data.features.ncols());
-    let found = |held_out_r2, best_shifted_r2| Found {
+    let found = |held_out_r2, shift| Found {
         n_targets: collected.n_targets,
         n_active,
         received_share: collected.received_share(),
         held_out_r2,
-        best_shifted_r2,
+        shift,
+        bin_ms: step_seconds * 1e3,
     };
     let refuse = |found: &Found| match check(found) {
         None => Ok(()),
@@ -238,22 +256,35 @@ fn fit(
     Ok((fitted.decoder, about))
 }
 
-/// The shift of labels by which a plain decoder does best, and its R² then.
-fn best_shifted(collected: &Collected, config: &Config, step_seconds: f64) -> Option<(f64, i32)> {
+/// The shift of labels by which a decoder without memory does best, to a bin.
+fn best_shifted(collected: &Collected, config: &Config, step_seconds: f64) -> Option<Shift> {
     let plain = DecoderConfig {
-        kind: DecoderKind::VelocityKalman,
-        lead_bins: 0,
-        trail_bins: 0,
-        whiten: false,
-        ridge: vec![100.0],
+        kind: DecoderKind::Wiener,
+        lags: 1,
+        ridge: vec![300.0, 3000.0],
+        ridge_shape: RidgeShape::Decaying,
         ..config.decoder.clone()
     };
-    let r2 = |shift: i32| {
-        let data: Dataset = collected.dataset(config.bins.features, step_seconds, shift);
+    let r2 = |bins: i32| {
+        let data: Dataset = collected.dataset(config.bins.features, step_seconds, bins);
         let (_, score) = train::score_last_fifth(&data, &plain).ok()?;
-        score.velocity_r2.map(|r2| (r2.mean, shift))
+        score.velocity_r2.map(|r2| r2.mean)
     };
-    SHIFTS_BINS.into_iter().filter_map(r2).max_by(|a, b| a.0.total_cmp(&b.0))
+    let unshifted_r2 = r2(0)?;
+    let mut best = Shift { bins: 0, r2: unshifted_r2, unshifted_r2 };
+    let mut try_all = |shifts: &[i32]| {
+        for &bins in shifts {
+            if let Some(r2) = r2(bins).filter(|r2| *r2 > best.r2) {
+                best = Shift { bins, r2, unshifted_r2 };
+            }
+        }
+        best.bins
+    };
+    let mut near = try_all(&SHIFTS_BINS);
+    for step in SHIFT_STEPS_BINS {
+        near = try_all(&[near - step, near + step]);
+    }
+    Some(best)
 }
 
 /// Nobody intends anything towards a target sooner after it appears.
@@ -262,4 +293,6 @@ const REACTION_SECONDS: f64 = 0.25;
 const ON_TARGET: f64 = 0.5;
 /// Less makes one look whether the labels are shifted.
 const R2_SUSPECT: f64 = 0.3;
-const SHIFTS_BINS: [i32; 9] = [-50, -25, -15, -8, 0, 8, 15, 25, 50];
+/// What is tried first, and from the best of it on.
+const SHIFTS_BINS: [i32; 8] = [-50, -25, -15, -8, 8, 15, 25, 50];
+const SHIFT_STEPS_BINS: [i32; 4] = [8, 4, 2, 1];

@@ -1,7 +1,7 @@
 //! Bins of a calibration, with what was meant in them.
 //!
-//! In: a bin, and the velocity that its user meant then (`None` where nobody knows). Out: a data set to fit. Guarantee: a bin
-//! is fitted to what was meant [`ANSWER_MS`] before, which is what its spikes answer.
+//! In: a bin, the velocity that its user meant then (`None` where nobody knows), and where the cursor was. Out: a data set to
+//! fit. Guarantee: a bin is fitted to what was meant [`ANSWER_MS`] before, which is what its spikes answer.
 
 use crate::binning::Bin;
 use crate::config::Features;
@@ -16,16 +16,23 @@ pub(super) struct Collected {
     whole: Vec<bool>,
     received: Vec<bool>,
     meant: Vec<Option<[f64; 2]>>,
+    position: Vec<[f64; 2]>,
     pub(super) n_targets: usize,
 }
 
 impl Collected {
-    pub(super) fn add(&mut self, bin: &Bin, meant: Option<[f64; 2]>) {
+    pub(super) fn add(&mut self, bin: &Bin, meant: Option<[f64; 2]>, position: [f64; 2]) {
         self.features.extend_from_slice(&bin.features);
         self.starts_segment.push(bin.starts_segment);
         self.whole.push(bin.lost_frames == 0);
         self.received.push(bin.received_frames > 0);
         self.meant.push(meant);
+        self.position.push(position);
+    }
+
+    /// Where the cursor was, bins × axes.
+    pub(super) fn positions(&self) -> Array2<f64> {
+        Array2::from_shape_fn((self.position.len(), 2), |(bin, axis)| self.position[bin][axis])
     }
 
     /// Channels of which anything was counted.
@@ -90,7 +97,7 @@ mod tests {
             bin.starts_segment = n == 0 || n == 12;
             bin.received_frames = 20;
             bin.features[0] = n as f32;
-            collected.add(&bin, (n != 3).then_some([f64::from(n), 1.0]));
+            collected.add(&bin, (n != 3).then_some([f64::from(n), 1.0]), [0.5, f64::from(n)]);
         }
         let Dataset { whole, targets, .. } = collected.dataset(Features::Counts, 0.02, 0);
         let Targets::Movement(movement) = targets else { panic!("it moves") };
@@ -103,5 +110,6 @@ mod tests {
         assert_eq!(movement.velocity[(2, 0)], 5.0);
         assert!(shifted.whole[2] && !shifted.whole[19] && !shifted.whole[10]);
         assert_eq!((collected.n_active(1), collected.received_share()), (1, 1.0));
+        assert_eq!(collected.positions().row(7).to_vec(), [0.5, 7.0]);
     }
 }

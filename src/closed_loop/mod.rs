@@ -8,10 +8,13 @@
 mod answer;
 mod calibrate;
 mod collected;
+mod recalibrate;
+mod refit;
 mod rig;
 mod scores;
 
 pub use calibrate::{Calibrated, FitAbout};
+pub use recalibrate::{Day, Days, Kept, Window, run_days};
 pub use scores::Scores;
 
 use crate::calibration::Plan;
@@ -20,7 +23,7 @@ use crate::error::Error;
 use crate::intents::{Action, Dwell, DwellSettings, Intent};
 use crate::sources::simulator::{self, WORKSPACE_M};
 use crate::tasks::user::{User, UserSettings};
-use crate::tasks::{Attempt, Layout, Point, Reach, ReachSettings, Task, Webgrid};
+use crate::tasks::{Attempt, Layout, Outcome, Point, Reach, ReachSettings, Target, Task, Webgrid};
 use rig::Rig;
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -34,6 +37,8 @@ pub struct LoopSettings {
     pub config: Config,
     /// How the user calibrates.
     pub plan: Plan,
+    /// What is learnt from then.
+    pub method: Method,
     /// What the user is like.
     pub user: UserSettings,
     /// What is done then.
@@ -45,6 +50,20 @@ pub struct LoopSettings {
     /// No tissue and no decoder: the cursor does what the user intends, [`UserSettings::command_delay_ms`] later. What the
     /// user reaches then, as with a mouse, is its own ceiling.
     pub is_ideal: bool,
+}
+
+/// What a calibration learns from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// From all: while the cursor moves by itself from its velocity, in use from what was meant.
+    #[default]
+    Meant,
+    /// From the bins alone in which the cursor moved by itself, as one learns from a hand's movement.
+    Observed,
+    /// ReFIT: from what was meant, with a cursor whose place is known ([`crate::train::fit_refit`]); a Kalman filter of velocity
+    /// comes first.
+    Refit,
 }
 
 /// How the user clicks, until a decoder of clicks stands beside the velocity: then [`Intent::button`] clicks as well.
@@ -97,6 +116,8 @@ pub struct Session {
     pub correct: u32,
     /// Clicks beside it.
     pub incorrect: u32,
+    /// Every click: when, s, and whether on the target.
+    pub clicks: Vec<(f64, bool)>,
     /// Steps in which safety held the cursor.
     pub held_steps: u32,
     /// Every step.
@@ -132,31 +153,35 @@ pub fn run(settings: &LoopSettings, mut tell: impl FnMut(Doing, f64)) -> Result<
         let user = User::new(settings.user.clone(), IDEAL_STEP_SECONDS, seed);
         let delay = (settings.user.command_delay_ms * 1e-3 / IDEAL_STEP_SECONDS).round() as usize;
         let mut asked: VecDeque<Point> = std::iter::repeat_n([0.0; 2], delay).collect();
-        let follow = |intended, _| {
-            asked.push_back(intended);
+        let follow = |shown: Shown| {
+            asked.push_back(shown.intended);
             Ok(Some(Moved { velocity: asked.pop_front().unwrap_or_default(), ..Moved::default() }))
         };
-        return use_it(settings, IDEAL_STEP_SECONDS, user, follow, tell);
+        return use_it(settings, 0, IDEAL_STEP_SECONDS, user, follow, tell);
     }
     let mut rig = Rig::new(&settings.simulator, &mut config, &mut tell)?;
     let step_seconds = rig.step_seconds();
     let mut user = User::new(settings.user.clone(), step_seconds, seed);
     // Calibration is of the decoder alone; the cursor's dynamics come after it.
     let cursor = std::mem::take(&mut config.cursor);
-    let mut calibrated = calibrate::calibrate(&mut rig, &mut user, &config, &settings.plan, seed, &mut tell)?;
+    let mut calibrated = calibrate::calibrate(
+        &mut rig,
+        &mut user,
+        &config,
+        (&settings.plan, settings.method),
+        seed,
+        false,
+        &mut tell,
+    )?;
     calibrated.config.cursor = cursor;
     user.get_used_to(cursor, calibrated.answer.clone());
     rig.install(&calibrated.config, Some(calibrated.decoder.clone()))?;
-    let decode = |intended, way| {
-        rig.attract(way);
-        let moved = |intent: Intent| Moved {
-            velocity: velocity_of(&intent),
-            button: intent.button,
-            is_held: intent.hold.is_some(),
-        };
-        Ok(rig.step(intended, |_| ())?.map(moved))
+    let decode = |shown: Shown| {
+        rig.attract(shown.way());
+        rig.place_cursor(shown.cursor);
+        Ok(rig.step(shown.intended, |_| ())?.map(Moved::by))
     };
-    let session = use_it(settings, step_seconds, user, decode, tell)?;
+    let session = use_it(settings, 0, step_seconds, user, decode, tell)?;
     Ok(Session { calibrated: Some(calibrated), ..session })
 }
 
@@ -168,17 +193,41 @@ struct Moved {
     is_held: bool,
 }
 
-/// The task, with a cursor that `follow` moves: it gets what is intended and the way to the target.
+impl Moved {
+    fn by(intent: Intent) -> Self {
+        Moved { velocity: velocity_of(&intent), button: intent.button, is_held: intent.hold.is_some() }
+    }
+}
+
+/// What a step begins with.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    intended: Point,
+    cursor: Point,
+    target: Target,
+    /// What was reached or clicked on in the step before.
+    selected: Option<Target>,
+}
+
+impl Shown {
+    /// From the cursor to the target.
+    fn way(&self) -> Point {
+        [0, 1].map(|axis| self.target.center[axis] - self.cursor[axis])
+    }
+}
+
+/// The task as on day `day`, with a cursor that `follow` moves.
 fn use_it(
     settings: &LoopSettings,
+    day: u32,
     step_seconds: f64,
     mut user: User,
-    mut follow: impl FnMut(Point, Point) -> Result<Option<Moved>, Error>,
+    mut follow: impl FnMut(Shown) -> Result<Option<Moved>, Error>,
     mut tell: impl FnMut(Doing, f64),
 ) -> Result<Session, Error> {
     let n_steps = (settings.seconds / step_seconds).round() as usize;
     // Another one than that which calibration drew its targets from.
-    let seed = settings.simulator.seed.wrapping_add(TASK_SEED);
+    let seed = settings.simulator.seed.wrapping_add(TASK_SEED).wrapping_add(u64::from(day) << 32);
     let mut cursor = Cursor::new(settings.task.edge(), step_seconds);
     let mut task = settings.task.begin(cursor.at, step_seconds, seed);
     let mut dwell = match settings.click {
@@ -194,16 +243,18 @@ fn use_it(
         attempts: Vec::new(),
         correct: 0,
         incorrect: 0,
+        clicks: Vec::new(),
         held_steps: 0,
         moments: Vec::with_capacity(n_steps),
         seconds: n_steps as f64 * step_seconds,
     };
     let mut was_down = false;
+    let mut selected = None;
     for step in 0..n_steps {
         let target = task.target();
         let intended = user.look(cursor.at, Some(target));
-        let way = [target.center[0] - cursor.at[0], target.center[1] - cursor.at[1]];
-        let Some(Moved { velocity, button, is_held }) = follow(intended, way)? else { continue };
+        let shown = Shown { intended, cursor: cursor.at, target, selected: selected.take() };
+        let Some(Moved { velocity, button, is_held }) = follow(shown)? else { continue };
         session.held_steps += u32::from(is_held);
         cursor.go(velocity);
         let clicks = match &mut dwell {
@@ -215,6 +266,9 @@ fn use_it(
         let brought = task.step(cursor.at, clicks || goes_down);
         session.correct += u32::from(brought.clicked == Some(true));
         session.incorrect += u32::from(brought.clicked == Some(false));
+        session.clicks.extend(brought.clicked.map(|is_on| (step as f64 * step_seconds, is_on)));
+        let is_hit = |attempt: &Attempt| attempt.outcome == Outcome::Hit;
+        selected = brought.ended.as_ref().filter(|attempt| is_hit(attempt)).map(|attempt| attempt.target);
         session.attempts.extend(brought.ended);
         session.moments.push(Moment { cursor: cursor.at, intended, velocity });
         if step.is_multiple_of(STEPS_A_TELL) {

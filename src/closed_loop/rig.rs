@@ -58,6 +58,16 @@ impl Rig {
         Ok(())
     }
 
+    /// From now on this decodes where the one before stands; behind the bin that came last.
+    pub(super) fn take_over(&mut self, bin: u64, decoder: Decoder) -> bool {
+        self.pipeline.take_over_behind(bin, decoder)
+    }
+
+    /// Features of a bin are those of so many channels.
+    pub(super) fn n_channels(&self) -> usize {
+        self.simulator.info().n_channels() as usize
+    }
+
     /// Length of a bin.
     pub(super) fn step_seconds(&self) -> f64 {
         self.pipeline.schedule().width_ms() * 1e-3
@@ -73,6 +83,11 @@ impl Rig {
         let mut wide = [0.0; AXES_MAX];
         wide.iter_mut().zip(way).for_each(|(wide, way)| *wide = way as f32);
         self.pipeline.attract(Some(wide));
+    }
+
+    /// Where the cursor is, for a decoder that knows it.
+    pub(super) fn place_cursor(&mut self, at: [f64; 2]) {
+        self.pipeline.place_cursor([at[0], at[1], 0.0]);
     }
 
     /// Simulates and processes blocks until a bin is complete.

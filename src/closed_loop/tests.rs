@@ -15,6 +15,7 @@ fn ideal(user: &UserSettings) -> [f64; 2] {
                 simulator: Settings { seed, ..simulator.clone() },
                 config: Config::default(),
                 plan: Plan::default(),
+                method: Method::default(),
                 user: user.clone(),
                 task: TaskKind::Webgrid { side: 30 },
                 seconds: 60.0,
@@ -34,6 +35,25 @@ fn ideal(user: &UserSettings) -> [f64; 2] {
         median(|scores| scores.bits_per_second),
         median(|scores| scores.throughput.map(|throughput| throughput.bits_per_second)),
     ]
+}
+
+#[test]
+fn a_calibration_of_too_few_targets_is_refused() {
+    let mut simulator = Settings::new(Profile::named("neuralink-n1").expect("it ships"));
+    (simulator.kind, simulator.electrodes, simulator.seed) = (StreamKind::Counts, 64, 1);
+    let settings = LoopSettings {
+        simulator,
+        config: Config::default(),
+        plan: Plan { observe_seconds: 3.0, assisted: Vec::new() },
+        method: Method::default(),
+        user: UserSettings::typical(),
+        task: TaskKind::CenterOut,
+        seconds: 10.0,
+        click: ClickBy::Switch,
+        is_ideal: false,
+    };
+    let error = run(&settings, |_, _| ()).expect_err("three seconds are no calibration").to_string();
+    assert!(error.contains("targets were shown, at least 8 are needed"), "{error}");
 }
 
 #[test]

@@ -11,6 +11,8 @@
 //! some bins and up when it falls below another, lower one, so that it doesn't chatter and a drag can be held. Pure; no
 //! memory.
 
+use super::{Decoder, Output};
+use crate::binning::Bin;
 use crate::intents::{AXES_MAX, Action};
 
 /// How sure a click has to be, and for how long.
@@ -117,9 +119,76 @@ impl ClickDecoder {
         if was_down { Button::Released } else { Button::Up }
     }
 
+    /// As if nothing had been heard.
+    pub fn reset(&mut self) {
+        (self.probability, self.is_down, self.above, self.rest) = (1.0 - self.rule.stay, false, 0, 0);
+    }
+
     /// P(click) after the bins so far.
     pub fn probability(&self) -> f64 {
         self.probability
+    }
+}
+
+/// A classifier of rest and click, and what makes clicks of its words: hears the same bins as the decoder beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Clicker {
+    classes: Decoder,
+    clicks: ClickDecoder,
+}
+
+impl Clicker {
+    /// Puts the two together; `None` where the classifier isn't one of two classes, or the rule isn't legal.
+    pub fn new(classes: Decoder, rule: ClickRule) -> Option<Self> {
+        let linear = classes.linear();
+        let is_of_two = *linear.output() == Output::Choose && linear.weights().offset.len() == 2;
+        Some(Clicker { classes, clicks: ClickDecoder::new(rule).filter(|_| is_of_two)? })
+    }
+
+    /// Takes the next bin: P(click) while the button is to be held, 0 while it isn't. What is lost says nothing.
+    pub(super) fn step(&mut self, bin: &Bin) -> f32 {
+        if bin.starts_segment {
+            self.clicks.reset();
+        }
+        let said = self.classes.decode(bin).action;
+        let button = match bin.received_frames {
+            0 => self.clicks.step(f64::NAN),
+            _ => self.clicks.follow(&said),
+        };
+        match button {
+            Button::Pressed | Button::Down => self.clicks.probability() as f32,
+            Button::Up | Button::Released => 0.0,
+        }
+    }
+
+    /// Goes on where `before` stands, with its own classifier.
+    pub(super) fn continue_from(&mut self, before: &mut Clicker) {
+        self.clicks = before.clicks.clone();
+        self.classes.continue_from(&mut before.classes);
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.classes.reset();
+        self.clicks.reset();
+    }
+
+    /// Whether the one can take over from the other.
+    pub(super) fn is_alike(&self, other: &Clicker) -> bool {
+        self.classes.is_alike(&other.classes)
+    }
+
+    pub(super) fn for_crossings(self) -> Self {
+        Clicker { classes: self.classes.for_crossings(), clicks: self.clicks }
+    }
+
+    /// The classifier.
+    pub fn classes(&self) -> &Decoder {
+        &self.classes
+    }
+
+    /// The rule.
+    pub fn rule(&self) -> ClickRule {
+        self.clicks.rule
     }
 }
 

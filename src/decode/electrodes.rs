@@ -104,6 +104,20 @@ impl ElectrodeWatch {
         }
     }
 
+    /// From now on what `normaliser` knows is usual, as when it has followed slow drifts; what a channel is stays, until its
+    /// next windows say otherwise.
+    ///
+    /// # Panics
+    /// If it has fewer features than channels are watched, or scales otherwise.
+    pub fn follow(&mut self, normaliser: &Normaliser) {
+        let other = Self::of(normaliser, self.channels.len());
+        assert!(other.of_count == self.of_count, "one way to scale");
+        for (channel, other) in self.channels.iter_mut().zip(other.channels) {
+            (channel.mean, channel.deviation, channel.is_watched) =
+                (other.mean, other.deviation, other.is_watched);
+        }
+    }
+
     fn summing(of_count: NormaliserKind, known: impl Iterator<Item = (f32, f32)>) -> Self {
         let channel = |(mean, deviation): (f32, f32)| Channel {
             mean,

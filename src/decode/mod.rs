@@ -15,6 +15,7 @@ mod recursive;
 pub mod shadow;
 mod sparse;
 
+pub use click::{ClickRule, Clicker};
 pub use full_gain::FullGain;
 pub use linear::{LinearDecoder, Output, Weights};
 pub use normaliser::Normaliser;
@@ -33,6 +34,10 @@ pub struct Decoder {
     recent: Recent,
     /// For streams of crossings.
     sparse: Option<SparseReadout>,
+    /// What the same bins say of a button.
+    click: Option<Box<Clicker>>,
+    /// P(click) of the last bin while the button is to be held, else 0.
+    click_probability: f32,
 }
 
 impl Decoder {
@@ -43,7 +48,26 @@ impl Decoder {
     pub fn new(normaliser: Normaliser, linear: LinearDecoder) -> Self {
         assert_eq!(normaliser.n_features(), linear.n_features(), "normaliser and decoder fit each other");
         let recent = Recent::new(linear.n_features());
-        Decoder { normaliser, linear, recent, sparse: None }
+        Decoder { normaliser, linear, recent, sparse: None, click: None, click_probability: 0.0 }
+    }
+
+    /// The same, with a button that the same bins press; `None` where the two are not of as many features.
+    pub fn with_click(mut self, clicker: Clicker) -> Option<Self> {
+        let fits = clicker.classes().normaliser().n_features() == self.normaliser.n_features();
+        let clicker = if self.sparse.is_some() { clicker.for_crossings() } else { clicker };
+        self.click = Some(Box::new(clicker));
+        fits.then_some(self)
+    }
+
+    /// The button, where there is one.
+    pub fn clicker(&self) -> Option<&Clicker> {
+        self.click.as_deref()
+    }
+
+    /// P(click) of the bin that was decoded last while the button is to be held, 0 while it isn't; `None` of a decoder
+    /// without a button.
+    pub fn click(&self) -> Option<f32> {
+        self.click.as_ref().map(|_| self.click_probability)
     }
 
     /// The same at rest, for bins of a stream of crossings: what it says differs by rounding alone, and what it costs
@@ -53,6 +77,7 @@ impl Decoder {
         self.reset();
         if self.sparse.is_none() {
             self.sparse = Some(SparseReadout::of(&self.normaliser, &self.linear));
+            self.click = self.click.map(|clicker| Box::new(clicker.for_crossings()));
         }
         self
     }
@@ -62,6 +87,9 @@ impl Decoder {
     pub fn decode(&mut self, bin: &Bin) -> Intent {
         if bin.starts_segment {
             self.reset();
+        }
+        if let Some(clicker) = &mut self.click {
+            self.click_probability = clicker.step(bin);
         }
         let intent = |action| Intent::new(bin.index, bin.end, bin.lost_frames, action);
         if let Some(sparse) = &mut self.sparse {
@@ -100,18 +128,33 @@ impl Decoder {
         let alike = self.is_alike(prepared);
         if alike {
             std::mem::swap(self, prepared);
-            self.linear.continue_from(&mut prepared.linear);
-            std::mem::swap(&mut self.recent, &mut prepared.recent);
-            if let (Some(own), Some(before)) = (&mut self.sparse, &mut prepared.sparse) {
-                own.continue_from(before);
+            self.continue_from(prepared);
+            match (&mut self.click, &mut prepared.click) {
+                (Some(own), Some(before)) => own.continue_from(before),
+                // One without a button leaves the button as it is.
+                (own, before) => std::mem::swap(own, before),
             }
+            self.click_probability = prepared.click_probability;
         }
         alike
     }
 
+    /// Goes on where `before` stands.
+    fn continue_from(&mut self, before: &mut Decoder) {
+        self.linear.continue_from(&mut before.linear);
+        std::mem::swap(&mut self.recent, &mut before.recent);
+        if let (Some(own), Some(before)) = (&mut self.sparse, &mut before.sparse) {
+            own.continue_from(before);
+        }
+    }
+
     /// Whether the one can take over from the other.
     pub(crate) fn is_alike(&self, other: &Decoder) -> bool {
-        self.linear.is_alike(&other.linear) && self.sparse.is_some() == other.sparse.is_some()
+        let clicks_alike = match (&self.click, &other.click) {
+            (Some(own), Some(other)) => own.is_alike(other),
+            _ => true,
+        };
+        clicks_alike && self.linear.is_alike(&other.linear) && self.sparse.is_some() == other.sparse.is_some()
     }
 
     /// Tells a decoder whose position is a state and an output where the cursor was at the end of the last bin, where something
@@ -124,7 +167,9 @@ impl Decoder {
     pub fn with_weights(&self, weights: Weights) -> Option<Self> {
         let linear = LinearDecoder::new(weights, self.linear.output().clone())?;
         let fits = linear.n_features() == self.linear.n_features();
-        let decoder = fits.then(|| Decoder::new(self.normaliser.clone(), linear))?;
+        let mut decoder = fits.then(|| Decoder::new(self.normaliser.clone(), linear))?;
+        decoder.click = self.click.clone();
+        decoder.click.iter_mut().for_each(|clicker| clicker.reset());
         Some(if self.sparse.is_some() { decoder.for_crossings() } else { decoder })
     }
 
@@ -138,8 +183,12 @@ impl Decoder {
     pub fn reset(&mut self) {
         self.linear.reset();
         self.recent.reset();
+        self.click_probability = 0.0;
         if let Some(sparse) = &mut self.sparse {
             sparse.reset();
+        }
+        if let Some(clicker) = &mut self.click {
+            clicker.reset();
         }
     }
 

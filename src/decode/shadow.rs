@@ -34,6 +34,8 @@ impl Default for ShadowRule {
 pub enum SwapReason {
     /// The shadow was better for long enough.
     Better,
+    /// Electrodes were lost or came back, and it was solved for those that remain.
+    Electrodes,
     /// The user or the operator asked for the one before.
     RolledBack,
 }
@@ -125,6 +127,24 @@ impl Shadow {
         let is_better = other.is_candidate && other.score() > self.live.score() + self.rule.margin;
         self.better = if is_better { self.better + 1 } else { 0 };
         (self.better >= self.rule.bins).then(|| self.swap(SwapReason::Better)).flatten()
+    }
+
+    /// Makes `decoder`, which goes by `number`, the live one behind the last bin: there is nothing to be judged. Whoever was live
+    /// stands in the shadow, in place of any candidate, until it is rolled back to. It goes on where the one before stands
+    /// where it has its shape, as the pipeline's does ([`Decoder::take_over`]).
+    pub fn replace(&mut self, mut decoder: Decoder, number: u32, reason: SwapReason) -> Swap {
+        let scores = [0.0, self.live.score()];
+        if !self.live.decoder.take_over(&mut decoder) {
+            std::mem::swap(&mut self.live.decoder, &mut decoder);
+        }
+        // What `decoder` is now was live before.
+        decoder.reset();
+        let mut before = Runner::new(decoder, self.live.number);
+        before.is_candidate = false;
+        (self.live.number, self.live.cosines, self.live.weight) = (number, 0.0, 0.0);
+        self.other = Some(before);
+        self.better = 0;
+        Swap { bin: self.bin, live: number, reason, scores }
     }
 
     /// Puts the decoder that was live before back; `None` where there is none.

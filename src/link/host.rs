@@ -43,8 +43,11 @@ pub struct Host {
     log: SequenceLog,
     /// Sessions that were had; the number of the present one.
     session: u32,
-    /// What the device says it sent in this session.
+    /// What the device says it sent in this session, and in the one before.
     device_sent: u32,
+    earlier_sent: u32,
+    /// Until then datagrams of the session before are taken.
+    earlier_until: HostTime,
     throughput: Throughput,
     /// A format or a table is missing.
     wants_key: bool,
@@ -105,6 +108,8 @@ impl Host {
             log: SequenceLog::new(),
             session: 0,
             device_sent: 0,
+            earlier_sent: 0,
+            earlier_until: HostTime::default(),
             throughput: Throughput::default(),
             wants_key: false,
             key_asked_at: None,
@@ -134,6 +139,9 @@ impl Host {
             }
             Phase::Live if self.quiet_ns() >= ASK_NS => self.outbox.ask_soon(now),
             _ => {}
+        }
+        if self.earlier_until <= now {
+            self.close_earlier();
         }
         if self.phase == Phase::Silent && self.quiet_ns() >= LOST_NS {
             self.queue.push(Happened::Disconnected(Ending::Silence));
@@ -291,6 +299,9 @@ impl Host {
         self.counted = counters;
         let mut ledger = self.ledger.clone();
         ledger.datagrams = self.closed;
+        if let Some(tally) = self.endpoint.earlier() {
+            add_session(&mut ledger.datagrams, &tally, self.earlier_sent);
+        }
         if let Some(tally) = self.endpoint.tally() {
             add_session(&mut ledger.datagrams, &tally, self.device_sent);
         }
@@ -358,18 +369,22 @@ impl Host {
 
     /// The session is over; calls anew.
     fn end_session(&mut self, why: Ending) {
-        self.keep_tally();
+        self.close_earlier();
+        if let Some(tally) = self.endpoint.tally() {
+            add_session(&mut self.closed, &tally, self.device_sent);
+        }
+        self.device_sent = 0;
         self.endpoint.end();
         self.queue.push(Happened::Disconnected(why));
         self.call();
     }
 
-    /// Enters what came of the session that ends.
-    fn keep_tally(&mut self) {
-        if let Some(tally) = self.endpoint.tally() {
-            add_session(&mut self.closed, &tally, self.device_sent);
+    /// Nothing of the session before this one is taken any more: enters what came of it.
+    fn close_earlier(&mut self) {
+        if let Some(tally) = self.endpoint.earlier() {
+            add_session(&mut self.closed, &tally, self.earlier_sent);
+            self.endpoint.forget_earlier();
         }
-        self.device_sent = 0;
     }
 }
 
@@ -389,6 +404,9 @@ const ASK_NS: u64 = 200_000_000;
 const SILENT_NS: u64 = 500_000_000;
 /// After so long the host calls anew; the session stays good if it should be heard again.
 const LOST_NS: u64 = 600_000_000;
+/// What a device sent before it went over to a new session may come for so long: a radio that is behind empties its
+/// queue first.
+const EARLIER_NS: u64 = 5_000_000_000;
 /// A device that can be heard again has so long to go on as before: a new session costs it its tables.
 const RESUME_NS: u64 = 60_000_000;
 

@@ -214,6 +214,11 @@ impl Pipeline {
         self.outlet.iter_mut().for_each(|outlet| outlet.attract(way));
     }
 
+    /// Where the cursor was at the end of the last bin ([`Decoder::place_cursor`]).
+    pub fn place_cursor(&mut self, position: [f64; AXES_MAX]) {
+        self.outlet.iter_mut().for_each(|outlet| outlet.place_cursor(position));
+    }
+
     /// Goes on with `prepared` in place of its decoder behind bin `bin`, or behind the next one where that is past
     /// ([`Decoder::take_over`]): as where electrodes were lost and the decoder was solved again for those that remain. Several
     /// may wait, each for its bin; one takes the place of those that wait for its bin or later ones. False, and nothing happens, where there is no decoder or one of another shape. A replay that is told the same bin says the

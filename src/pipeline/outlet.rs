@@ -59,7 +59,8 @@ impl Outlet {
             Action::Move { velocity, n_axes, .. } => self.dynamics.step(used(velocity, n_axes), self.way),
             Action::Choose { .. } => [0.0; AXES_MAX],
         };
-        let allowed = self.safety.step(&Wanted { velocity, click: None, is_known }, self.bin_ms);
+        let click = self.decoder.click();
+        let allowed = self.safety.step(&Wanted { velocity, click, is_known }, self.bin_ms);
         (intent.button, intent.hold) = (allowed.button, allowed.hold);
         let is_finite = velocity.iter().all(|v| v.is_finite());
         if !is_finite {
@@ -124,6 +125,11 @@ impl Outlet {
         self.way = way;
     }
 
+    /// Where the cursor was at the end of the last bin.
+    pub(super) fn place_cursor(&mut self, position: [f64; AXES_MAX]) {
+        self.decoder.place_cursor(position);
+    }
+
     /// As if just built; a panic goes on.
     pub(super) fn reset(&mut self) {
         self.decoder.reset();
@@ -143,7 +149,7 @@ fn used(mut velocity: [f32; AXES_MAX], n_axes: usize) -> [f32; AXES_MAX] {
 mod tests {
     use super::*;
     use crate::config::{Features, NormaliserKind};
-    use crate::decode::{LinearDecoder, Normaliser, Output, Weights};
+    use crate::decode::{ClickRule, Clicker, LinearDecoder, Normaliser, Output, Weights};
     use crate::time::{SampleIndex, SampleRate};
     use ndarray::Array2;
 
@@ -211,6 +217,36 @@ mod tests {
         }
         let after = outlet.decode(&bin(4, 1.0, 20));
         assert!(of(&after).0 > calm && after.hold.is_none(), "on from {calm}: {after:?}");
+    }
+
+    #[test]
+    fn a_button_goes_down_by_what_the_same_bins_say_and_safety_lets_it() {
+        let Outlet { decoder, .. } = outlet("");
+        let weights = Weights {
+            n_features: 1,
+            lags: 1,
+            n_states: 2,
+            readout: vec![0.0, 4.0],
+            recurrence: Vec::new(),
+            output: Vec::new(),
+            offset: vec![0.0, -2.0],
+        };
+        let linear = LinearDecoder::new(weights, Output::Choose).expect("sizes fit");
+        let classes = Decoder::new(decoder.normaliser().clone(), linear);
+        assert!(Clicker::new(decoder.clone(), ClickRule::default()).is_none(), "it doesn't choose");
+        let clicker = Clicker::new(classes, ClickRule::default()).expect("two classes");
+        let decoder = decoder.with_click(clicker).expect("one feature each");
+        let mut outlet = Outlet { decoder, ..outlet("") };
+        let mut pressed =
+            |index: u64, count: f32, received: u32| outlet.decode(&bin(index, count, received)).button;
+        let n_down: Vec<bool> = (0..10).map(|index| pressed(index, 1.0, 20)).collect();
+        assert!(!n_down[0] && !n_down[1] && n_down[9], "sure after some bins: {n_down:?}");
+        assert!(pressed(10, 1.0, 0), "one bin alone is lost");
+        let stale: Vec<bool> = (11..20).map(|index| pressed(index, 1.0, 0)).collect();
+        assert!(stale.contains(&false) && !stale[8], "data goes stale: {stale:?}");
+        assert!(!pressed(20, 1.0, 20), "an old click presses nothing again");
+        (21..40).for_each(|index| assert!(!pressed(index, -1.0, 20)));
+        assert!((40..60).any(|index| pressed(index, 1.0, 20)));
     }
 
     #[test]

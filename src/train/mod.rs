@@ -14,6 +14,7 @@ mod gain;
 mod kalman;
 mod refit;
 mod regression_reference;
+mod relearn;
 mod ridge;
 #[cfg(test)]
 mod slow;
@@ -28,6 +29,7 @@ pub use collect::collect;
 pub use dataset::{Dataset, Movement, Targets, score_actions};
 pub use gain::{KalmanParameters, smooth_batch_rho};
 pub use refit::{fit_refit, intended, intended_velocity};
+pub use relearn::{Forgetting, Learnt};
 pub use statistics::{Moments, Statistics};
 
 use crate::config::{DecoderConfig, DecoderKind, Features};

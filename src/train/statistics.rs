@@ -153,6 +153,18 @@ impl Statistics {
         total
     }
 
+    /// Share of the scored outputs' variance, on average over them, that a fit with this strength on the columns `keep`
+    /// explains of the rows that it is fitted on; `None` where it is singular.
+    pub fn explained(&self, keep: &[usize], strength: f64) -> Option<f64> {
+        let (total, n_columns) = (self.total(), self.n_columns());
+        let solution = total.ridge(n_columns, keep, strength)?;
+        let share = |output: usize| {
+            let variance = total.centred(n_columns + output, n_columns + output);
+            1.0 - total.squared_error(n_columns, keep, &solution, output) / variance
+        };
+        Some((0..self.n_scored).map(share).sum::<f64>() / self.n_scored as f64)
+    }
+
     /// The columns of features that are not lost, by feature of a bin.
     pub fn columns(&self, lost: impl Fn(usize) -> bool) -> Vec<usize> {
         let n = self.features.len();

@@ -152,8 +152,9 @@ impl RateControl {
         } else if self.was_full && self.produced_bits > self.taken_bits {
             self.capacity_bps = per_second(self.taken_bits).max(BPS_MIN);
         } else if self.capacity_bps != 0 && self.is_open() {
-            // It may carry more again: only trying tells.
-            self.capacity_bps = if self.is_failed { 0 } else { self.capacity_bps.saturating_mul(2) };
+            // It may carry more again, and only trying tells: twice what it takes now, which is a rung or two.
+            let twice = per_second(self.taken_bits).saturating_mul(2);
+            self.capacity_bps = if self.is_failed { 0 } else { self.capacity_bps.max(twice) };
             if self.budget_bps != 0 && self.capacity_bps > self.budget_bps {
                 self.capacity_bps = 0;
             }
@@ -186,6 +187,10 @@ impl RateControl {
                 () => UP_US,
             };
         } else if self.rung > 0 {
+            if self.up_at_us.is_some_and(|up| now_us.saturating_sub(up) >= TRIED_US) {
+                // It was not too dear, so the next may be tried soon.
+                (self.hold_us, self.up_at_us) = (self.hold_us.min(UP_US), None);
+            }
             // A twentieth is kept free, for all that isn't data.
             let fits = |control: &Self| {
                 control.is_open()
@@ -199,10 +204,15 @@ impl RateControl {
                 self.rung = before;
             } else {
                 (self.fits_since_us, self.up_at_us) = (None, Some(now_us));
-                // A population that rests now will move again: more than one only where twice as much would fit.
+                // A population that rests now will move again: more than one only where twice as much would fit. What the
+                // radio is only hoped to carry is twice as much already.
                 while self.rung > 0 {
                     self.rung -= 1;
-                    if u64::from(self.expected(produced_bps, before)) * 2 > u64::from(limit) {
+                    let fits_again = match self.capacity_bps {
+                        0 => u64::from(self.expected(produced_bps, before)) * 2 <= u64::from(limit),
+                        _ => fits(self),
+                    };
+                    if !fits_again {
                         self.rung += 1;
                         break;
                     }

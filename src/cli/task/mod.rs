@@ -1,6 +1,7 @@
 //! `efference task`: a simulated user calibrates a decoder and does a task with it, in simulated time. Out: scores, and a
 //! picture. All of it is synthetic and says so.
 
+mod days;
 mod report;
 
 use crate::cli::plot::{self, CursorPicture};
@@ -9,7 +10,7 @@ use crate::cli::{progress, say, say_json};
 use efference::Error;
 use efference::block::StreamKind;
 use efference::calibration::{Plan, Round};
-use efference::closed_loop::{self, ClickBy, Doing, LoopSettings, Moment, Scores, Session, TaskKind};
+use efference::closed_loop::{self, ClickBy, Doing, LoopSettings, Method, Moment, Scores, Session, TaskKind};
 use efference::config::{BinsConfig, Config, CursorConfig, DecoderConfig, DecoderKind, Features, RidgeShape};
 use efference::sinks::PendingFile;
 use efference::sources::simulator::Settings;
@@ -28,6 +29,8 @@ Examples:
   efference task center-out sim:blackrock-utah --json
   efference task pursuit --user my-user.toml --seeds 5
   efference task webgrid --user expert --click switch --ideal
+  efference task webgrid --user expert --click switch --days 10 --recalibrate
+  efference task webgrid --seconds 180 --lose 0.85@60 --recalibrate
 
 Everything here is SYNTHETIC: no brain made these signals and nobody moved this cursor. The user follows a cursor, then
 moves it with less and less help, three minutes in all, and then does the task with the pipeline that runs live. A simulator
@@ -52,6 +55,9 @@ pub(crate) struct TaskArgs {
     /// Settings in TOML: [front_end], [bins], [decoder], [cursor], [safety]
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
+    /// What is fitted, where no settings say it
+    #[arg(long, value_enum, default_value = "wiener", conflicts_with = "config")]
+    decoder: Decoder,
     /// What the user is like: typical, expert, or a table [user] in TOML
     #[arg(long, value_name = "NAME|FILE.toml", default_value = "typical")]
     user: PathBuf,
@@ -64,6 +70,15 @@ pub(crate) struct TaskArgs {
     /// How long the cursor must stay for a click by dwell, s
     #[arg(long, value_name = "S", default_value_t = DWELL_SECONDS)]
     dwell: f64,
+    /// Days of drift after the first, each with as long a use; one block of calibration, on the first
+    #[arg(long, value_name = "D", default_value_t = 0)]
+    days: u32,
+    /// Learn the decoder again from its use: what was selected was meant
+    #[arg(long)]
+    recalibrate: bool,
+    /// Electrodes that are lost on the first day: part of those alive @ second of use [..second], joined by `+`
+    #[arg(long, value_name = "SHARE@S")]
+    lose: Option<String>,
     /// Draw the session (.png or .svg)
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
@@ -83,6 +98,17 @@ enum Kind {
     Pursuit,
 }
 
+/// What is fitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Decoder {
+    /// A Wiener filter of 3 lags, learnt from what was meant, with a curve of speed
+    Wiener,
+    /// A plain Kalman filter of velocity, learnt while the cursor moves by itself
+    Kalman,
+    /// ReFIT: that filter, learnt again in use from what was meant, with the cursor's place known
+    Refit,
+}
+
 /// How the user clicks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Click {
@@ -97,6 +123,9 @@ pub(crate) fn run(args: &TaskArgs) -> Result<(), Error> {
         plot::check_path(path)?;
     }
     let settings = settings(args)?;
+    if args.days > 0 || args.recalibrate || args.lose.is_some() {
+        return days::run(args, &settings);
+    }
     let picture = args.plot.as_deref().map(PendingFile::create).transpose()?;
     let done = sessions(args.seeds, &settings)?;
     let report = Report { args, settings: &settings, done: &done };
@@ -109,8 +138,22 @@ pub(crate) fn run(args: &TaskArgs) -> Result<(), Error> {
     }
 }
 
-/// Every seed's session, as many at a time as there are cores; in the order of seeds, whichever ends first.
+/// Every seed's session.
 fn sessions(n_seeds: u64, settings: &LoopSettings) -> Result<Vec<(u64, Session, Scores)>, Error> {
+    let run = |settings: &LoopSettings, tell: &mut dyn FnMut(Doing, f64)| {
+        let session = closed_loop::run(settings, tell)?;
+        let scores = session.scores(settings.task);
+        Ok((settings.simulator.seed, session, scores))
+    };
+    each_seed(n_seeds, settings, run)
+}
+
+/// What `run` makes of every seed, as many at a time as there are cores; in the order of seeds, whichever ends first.
+fn each_seed<T: Send>(
+    n_seeds: u64,
+    settings: &LoopSettings,
+    run: impl Fn(&LoopSettings, &mut dyn FnMut(Doing, f64)) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
     let bar = progress::bar("", 1000 * n_seeds);
     let next = AtomicU64::new(0);
     let work = || {
@@ -122,7 +165,7 @@ fn sessions(n_seeds: u64, settings: &LoopSettings) -> Result<Vec<(u64, Session, 
             }
             let mut settings = settings.clone();
             settings.simulator.seed = settings.simulator.seed.wrapping_add(number);
-            let session = closed_loop::run(&settings, |doing, share| {
+            let result = run(&settings, &mut |doing, share| {
                 if n_seeds == 1 {
                     bar.set_message(says(doing));
                     bar.set_position((share * 1000.0) as u64);
@@ -131,11 +174,7 @@ fn sessions(n_seeds: u64, settings: &LoopSettings) -> Result<Vec<(u64, Session, 
             if n_seeds > 1 {
                 bar.inc(1000);
             }
-            let scored = session.map(|session| {
-                let scores = session.scores(settings.task);
-                (settings.simulator.seed, session, scores)
-            });
-            done.push((number, scored));
+            done.push((number, result));
         }
     };
     let n_threads = std::thread::available_parallelism().map_or(1, usize::from).min(n_seeds as usize);
@@ -148,7 +187,7 @@ fn sessions(n_seeds: u64, settings: &LoopSettings) -> Result<Vec<(u64, Session, 
     });
     bar.finish_and_clear();
     done.sort_by_key(|(number, _)| *number);
-    done.into_iter().map(|(_, scored)| scored).collect()
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn settings(args: &TaskArgs) -> Result<LoopSettings, Error> {
@@ -161,6 +200,7 @@ fn settings(args: &TaskArgs) -> Result<LoopSettings, Error> {
         ("--seconds", args.seconds, 1.0, SECONDS_MAX),
         ("--seeds", args.seeds as f64, 1.0, SEEDS_MAX),
         ("--dwell", args.dwell, 0.02, 5.0),
+        ("--days", f64::from(args.days), 0.0, DAYS_MAX),
     ] {
         if !(low..=high).contains(&value) {
             return Err(Error::usage("task", format!("{value}"))
@@ -179,13 +219,18 @@ fn settings(args: &TaskArgs) -> Result<LoopSettings, Error> {
         }
     };
     let config = match &args.config {
-        None => usual(simulator.kind),
+        None => usual(simulator.kind, args.decoder),
         Some(_) => SettingsArgs::of_file(args.config.clone()).config(None, None)?,
     };
     Ok(LoopSettings {
         simulator,
         config,
-        plan: plan(),
+        plan: plan(args.decoder),
+        method: match args.decoder {
+            Decoder::Wiener => Method::Meant,
+            Decoder::Kalman => Method::Observed,
+            Decoder::Refit => Method::Refit,
+        },
         user,
         task: match args.task {
             Kind::Webgrid => TaskKind::Webgrid { side: args.side },
@@ -211,13 +256,19 @@ fn address(given: &str) -> String {
 
 /// Three minutes, most of them of observing: what is known of the intention then is exact, where in use it is inferred from a
 /// decoder that answers late. Chosen on seeds 1 to 4 among 60, 120 and 150 s of observing.
-fn plan() -> Plan {
+fn plan(decoder: Decoder) -> Plan {
     let round = |assistance| Round { seconds: 15.0, assistance };
-    Plan { observe_seconds: 150.0, assisted: vec![round(0.5), round(0.0)] }
+    match decoder {
+        Decoder::Wiener => Plan { observe_seconds: 150.0, assisted: vec![round(0.5), round(0.0)] },
+        // The same for both, so that they can be compared: enough use for ReFIT to be learnt from it alone.
+        Decoder::Kalman | Decoder::Refit => {
+            Plan { observe_seconds: 120.0, assisted: vec![Round { seconds: 60.0, assistance: 0.0 }] }
+        }
+    }
 }
 
 /// What suits a closed loop.
-fn usual(kind: StreamKind) -> Config {
+fn usual(kind: StreamKind, decoder: Decoder) -> Config {
     let mut config = Config {
         bins: BinsConfig { width_ms: 20.0, features: Features::Counts },
         decoder: DecoderConfig {
@@ -233,6 +284,19 @@ fn usual(kind: StreamKind) -> Config {
         cursor: CursorConfig { curve: 1.7, curve_speed: 1.2, speed_cap: 0.6, ..CursorConfig::default() },
         ..Config::default()
     };
+    if decoder != Decoder::Wiener {
+        // As they were published: the state is the velocity of the bin, and the cursor does what is decoded.
+        config.decoder = DecoderConfig {
+            kind: DecoderKind::VelocityKalman,
+            lead_bins: 0,
+            trail_bins: 0,
+            whiten: false,
+            min_events: 8.0,
+            ridge: vec![0.1, 1.0, 10.0, 100.0, 1000.0],
+            ..DecoderConfig::default()
+        };
+        config.cursor = CursorConfig { speed_cap: 0.6, ..CursorConfig::default() };
+    }
     if kind == StreamKind::Broadband {
         (config.front_end.car_group, config.front_end.low_cut_hz) = (64, 300.0);
     }
@@ -313,5 +377,6 @@ const DWELL_SHARE: f64 = 1.0;
 /// An hour.
 const SECONDS_MAX: f64 = 3600.0;
 const SEEDS_MAX: f64 = 1000.0;
+const DAYS_MAX: f64 = 100.0;
 /// More paths than this can't be told apart.
 const DRAWN_SECONDS: f64 = 20.0;

@@ -57,6 +57,7 @@ impl Report<'_> {
             "profile": self.settings.simulator.profile.name,
             "electrodes": self.settings.simulator.electrodes,
             "decoder": self.settings.config.decoder.kind.name(),
+            "learns_from": self.settings.method,
             "seconds": self.args.seconds,
             "median": medians,
             "seeds": self.done.iter().map(seed).collect::<Vec<_>>(),

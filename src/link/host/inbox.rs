@@ -4,13 +4,23 @@ use super::super::bins::{Assembly, FormatNews, Misplaced, Stamp};
 use super::super::event::{Device, Ending, FormatChange};
 use super::super::queue::Happened;
 use super::super::{Cause, tables};
-use super::{HELLO_HEAD, Host, Phase};
+use super::{EARLIER_NS, HELLO_HEAD, Host, Phase};
 use crate::error::Error;
 use crate::time::{ClockFit, DeviceTime, Fitted, HostTime, SampleRate};
 use crate::wire::codec::rates::shift_of_width;
 use crate::wire::packet::{DATAGRAM_MAX, MTU_MAX, MTU_MIN};
-use crate::wire::session::Received;
+use crate::wire::session::{Received, Tally};
 use crate::wire::{Counts, Format, Hello, Operation, Pong, Power, Record, Records, Status, Telemetry};
+
+/// Which session a datagram was sealed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    This,
+    /// It begins with this.
+    New,
+    /// The one before this.
+    Earlier,
+}
 
 impl Host {
     /// Takes a packet that came at `now`. Whatever it holds ends nothing: what can't be used is counted.
@@ -21,41 +31,38 @@ impl Host {
         }
         self.ledger.packets.bytes += packet.len() as u64;
         self.throughput.count(self.now, packet.len());
-        // The tally of a session is gone with it, so it is kept before another may begin.
-        let before = self.endpoint.tally();
+        // The tally of the session before the last is gone when another begins, so it is kept.
+        let before = self.endpoint.earlier();
         let mut bytes = [0; DATAGRAM_MAX];
         let copy = |records: &[u8], bytes: &mut [u8; DATAGRAM_MAX]| {
             bytes[..records.len()].copy_from_slice(records);
             records.len()
         };
-        let (n_bytes, is_session) = match self.endpoint.receive(packet) {
-            Ok(Received::Records(records)) => (copy(records, &mut bytes), false),
-            Ok(Received::Session(records)) => (copy(records, &mut bytes), true),
+        let (n_bytes, of) = match self.endpoint.receive(packet) {
+            Ok(Received::Records(records)) => (copy(records, &mut bytes), Of::This),
+            Ok(Received::Session(records)) => (copy(records, &mut bytes), Of::New),
+            Ok(Received::Earlier(records)) => (copy(records, &mut bytes), Of::Earlier),
             Ok(Received::Nothing | Received::Hello) | Err(_) => return,
         };
         self.heard_at = self.now;
-        let stamp = match is_session {
-            true => {
-                if let Some(tally) = before {
-                    super::add_session(&mut self.closed, &tally, self.device_sent);
-                }
-                self.begin_session();
-                Stamp { session: self.session, sequence: 0, is_newest: true }
+        if of == Of::New {
+            if let Some(tally) = before {
+                super::add_session(&mut self.closed, &tally, self.earlier_sent);
             }
-            false => {
-                if self.phase != Phase::Live {
-                    self.hear_again();
-                }
-                let sequence = self.endpoint.tally().map_or(0, |tally| tally.last_sequence);
-                Stamp { session: self.session, sequence, is_newest: self.log.enter(sequence) }
-            }
-        };
+            self.begin_session();
+        } else if self.phase != Phase::Live {
+            self.hear_again();
+        }
+        let stamp = self.stamp(of);
         let mut records = Records::new(&bytes[..n_bytes]);
         for record in records.by_ref() {
             match record {
                 Ok(record) => {
                     self.ledger.records.read += 1;
-                    self.record(&record, stamp);
+                    match of {
+                        Of::This | Of::New => self.record(&record, stamp),
+                        Of::Earlier => self.earlier_record(&record, stamp),
+                    }
                 }
                 Err(_) => self.ledger.records.malformed += 1,
             }
@@ -81,9 +88,26 @@ impl Host {
         }
     }
 
+    fn stamp(&mut self, of: Of) -> Stamp {
+        let sequence = |tally: Option<Tally>| tally.map_or(0, |tally| tally.last_sequence);
+        match of {
+            Of::New => Stamp { session: self.session, sequence: 0, is_newest: true },
+            Of::This => {
+                let sequence = sequence(self.endpoint.tally());
+                Stamp { session: self.session, sequence, is_newest: self.log.enter(sequence) }
+            }
+            // Which of its numbers came is not known any more, and something newer has come: this session's greeting.
+            Of::Earlier => {
+                let sequence = sequence(self.endpoint.earlier());
+                Stamp { session: self.session.saturating_sub(1), sequence, is_newest: false }
+            }
+        }
+    }
+
     fn begin_session(&mut self) {
         self.session += 1;
         self.ledger.link.sessions += 1;
+        (self.earlier_sent, self.earlier_until) = (self.device_sent, self.now.after(EARLIER_NS));
         self.device_sent = 0;
         self.log = super::SequenceLog::new();
         self.phase = Phase::Live;
@@ -132,6 +156,24 @@ impl Host {
             Record::Raw(_) | Record::Snippet(_) | Record::Impedance(_) => self.queue.keep(record),
             Record::Bye => self.end_session(Ending::Bye),
             Record::Command(_) | Record::Report(_) | Record::Ping(_) => self.ledger.records.misdirected += 1,
+        }
+    }
+
+    /// What was sent in the session before: its data are as good as any, what it says of the session itself is void.
+    fn earlier_record(&mut self, record: &Record<'_>, stamp: Stamp) {
+        match record {
+            Record::Counts(_)
+            | Record::Power(_)
+            | Record::Crossings(_)
+            | Record::Raw(_)
+            | Record::Snippet(_)
+            | Record::Format(_)
+            | Record::Table(_)
+            | Record::Impedance(_) => self.record(record, stamp),
+            Record::Telemetry(telemetry) => {
+                self.earlier_sent = self.earlier_sent.max(telemetry.datagrams_sent);
+            }
+            _ => {}
         }
     }
 
@@ -190,6 +232,8 @@ impl Host {
         self.tables.clear();
         self.device_dropped_before = self.ledger.link.device_dropped_bins;
         if was_known {
+            // Epochs and tables of the start before have the numbers of this one's.
+            self.close_earlier();
             self.queue.push(Happened::Disconnected(Ending::Reboot));
             if let Some(assembly) = &mut self.assembly {
                 assembly.restart();

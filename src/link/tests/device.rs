@@ -159,7 +159,7 @@ impl Scripted {
                 records.to_vec()
             }
             Ok(Received::Records(records)) => records.to_vec(),
-            Err(_) => {
+            Ok(Received::Earlier(_)) | Err(_) => {
                 self.rejected += 1;
                 return;
             }

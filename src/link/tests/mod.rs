@@ -191,6 +191,38 @@ fn a_session_that_the_device_gave_up_is_followed_by_another() {
 }
 
 #[test]
+fn what_was_under_way_when_a_session_began_anew_is_taken() {
+    let mut world = World::sealed(20);
+    world.run_ms(2000);
+    // A radio that is behind: it carries everything, a second and a half late.
+    world.up.delay_ns = 1_500_000_000;
+    world.run_ms(6000);
+    assert!(world.endings.contains(&Ending::Silence), "it was called into: {:?}", world.events);
+    world.close();
+    let ledger = world.host.ledger();
+    assert!(ledger.link.sessions >= 2, "{ledger:?}");
+    assert!(world.gaps.is_empty() && world.bins.iter().all(|bin| bin.is_whole), "{:?}", world.gaps);
+    assert_eq!(ledger.packets.dropped.get("wrong session"), None, "{ledger:?}");
+    assert_eq!(ledger.datagrams.received, world.delivered.len() as u64);
+}
+
+#[test]
+fn a_session_before_is_over_in_the_end() {
+    let mut world = World::sealed(21);
+    world.run_ms(2000);
+    world.up.delay_ns = 7_000_000_000;
+    world.run_ms(20_000);
+    world.close();
+    let ledger = world.host.ledger();
+    let n_void =
+        ["no session", "wrong session"].iter().filter_map(|c| ledger.packets.dropped.get(c)).sum::<u64>();
+    let n_delivered = world.delivered.len() as u64;
+    assert!(ledger.datagrams.received < n_delivered, "what comes five seconds late is not taken: {ledger:?}");
+    // Greetings of calls that were given up are void too.
+    assert!(ledger.datagrams.received + n_void >= n_delivered, "{ledger:?}");
+}
+
+#[test]
 fn a_device_with_nothing_to_say_is_not_silent() {
     let mut world = World::sealed(19);
     world.run_ms(1000);

@@ -41,6 +41,7 @@ fn drift(neuron: &mut Neuron, rng: &mut Xoshiro256PlusPlus) {
     neuron.rate_hz = rate_hz;
     neuron.modulation_hz *= change * (MODULATION_STEP * normal(rng)).exp();
     neuron.speed_hz *= change;
+    neuron.click_hz *= change;
     neuron.trough_uv *= (TROUGH_STEP * normal(rng)).exp();
 }
 

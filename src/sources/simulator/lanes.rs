@@ -71,6 +71,8 @@ pub(super) enum Purpose {
     Stimulation = 9,
     /// Field potentials.
     Field = 10,
+    /// What a click does to a neuron.
+    Click = 11,
 }
 
 /// Mean of the sum of four uniform bytes.

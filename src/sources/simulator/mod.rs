@@ -112,6 +112,11 @@ impl Simulator {
         self.held = velocity.map(|v| v / self.body.speed_full);
     }
 
+    /// Intends a click, or none, likewise.
+    pub fn intend_click(&mut self, is_clicking: bool) {
+        self.body.intended.set_click(is_clicking);
+    }
+
     /// The movement that a healthy arm would be making at the end of the last block, m/s: the intended
     /// velocity of [`Tissue::lag_max_ms`] ago, which every neuron leads by its own lag.
     pub fn movement(&self) -> [f64; 2] {

@@ -3,8 +3,8 @@
 //! In: a [`Tissue`], an electrode, a generator. Out: a [`Neuron`]. Its life is in `population`, what changes from day to
 //! day in `days`.
 //!
-//! A neuron fires at `g · max(0, b + m · s · cos(θ − θ₀) + w · s)` spikes a second, with rate at rest b, modulation m,
-//! weight of speed w, intended speed s as a fraction of full speed and direction θ: Georgopoulos et al. (1982, J
+//! A neuron fires at `g · max(0, b + m · s · cos(θ − θ₀) + w · s + k · c)` spikes a second, with rate at rest b, modulation m,
+//! weight of speed w, intended speed s as a fraction of full speed and direction θ, and k where a click is intended (c = 1): Georgopoulos et al. (1982, J
 //! Neurosci 2:1527) with the speed terms of Moran and Schwartz (1999, J Neurophysiol 82:2676). The gain g, of mean 1,
 //! is what moves rates besides.
 //!
@@ -14,6 +14,7 @@
 //! faster neurons, by 1 / √(1 + b / 2 Hz): in that recording the share of the variance that movement explains hardly
 //! grows with the rate, where it would be proportional to it.
 
+use super::lanes::{Purpose, generator};
 use super::settings::Tissue;
 use super::shared::N_SHARED;
 use rand::RngExt;
@@ -33,6 +34,8 @@ pub struct Neuron {
     pub preferred: f64,
     /// Spikes a second that full speed in any direction adds; negative where speed slows it down.
     pub speed_hz: f64,
+    /// Spikes a second that an intended click adds; negative where it slows it down.
+    pub click_hz: f64,
     /// How long before the movement it fires, ms.
     pub lag_ms: u32,
     /// Two of its spikes are at least this far apart, µs.
@@ -67,12 +70,17 @@ impl Neuron {
         for (weight, cause) in shared.iter_mut().zip(super::shared::weights()) {
             *weight *= deviation * cause;
         }
+        let modulation_hz = relative_hz * log_normal(tissue.modulation, MODULATION_SPREAD, rng);
+        let preferred = rng.random_range(0.0..std::f64::consts::TAU);
+        // Of a generator of its own, so that neurons are as they were before clicks.
+        let click = normal(&mut generator(f64::to_bits(preferred), Purpose::Click));
         Neuron {
             electrode,
             rate_hz,
-            modulation_hz: relative_hz * log_normal(tissue.modulation, MODULATION_SPREAD, rng),
-            preferred: rng.random_range(0.0..std::f64::consts::TAU),
+            modulation_hz,
+            preferred,
             speed_hz: relative_hz * tissue.speed_modulation * normal(rng),
+            click_hz: relative_hz * tissue.click_modulation * click,
             lag_ms: rng.random_range(0..=tissue.lag_max_ms),
             // Fast neurons could not keep up their rates with the longest.
             refractory_us: (refractory_us.min(REFRACTORY_SHARE_MAX / rate_hz * 1e6) as u64)
@@ -127,7 +135,6 @@ pub(super) const SNR_MAX: f64 = 15.0;
 
 #[cfg(test)]
 mod tests {
-    use super::super::lanes::{Purpose, generator};
     use super::*;
 
     fn neurons(n: usize) -> Vec<Neuron> {

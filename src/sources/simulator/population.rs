@@ -48,6 +48,7 @@ struct Chunk {
     gain_x: [f32; LANES],
     gain_y: [f32; LANES],
     gain_speed: [f32; LANES],
+    gain_click: [f32; LANES],
     rate_max: [f32; LANES],
     dead_s: [f32; LANES],
     delay_ms: [u8; LANES],
@@ -60,6 +61,7 @@ struct Mood {
     gain_x: [f32; LANES],
     gain_y: [f32; LANES],
     gain_speed: [f32; LANES],
+    gain_click: [f32; LANES],
     /// Of variance 1.
     own: [f32; LANES],
     /// Half of what it does to the rate; so of the shared ones.
@@ -162,6 +164,7 @@ impl Chunk {
             gain_x: [0.0; LANES],
             gain_y: [0.0; LANES],
             gain_speed: [0.0; LANES],
+            gain_click: [0.0; LANES],
             rate_max: of(members, |n| RATE_MAX_HZ.min(REFRACTORY_SHARE_MAX / refractory_s(n))),
             dead_s: of(members, |n| refractory_s(n) - TICK_US as f64 * 0.5e-6),
             delay_ms: std::array::from_fn(|l| members.get(l).map_or(0, |n| (lag_max_ms - n.lag_ms) as u8)),
@@ -177,6 +180,7 @@ impl Mood {
             gain_x: of(members, |n| n.modulation_hz * n.preferred.cos()),
             gain_y: of(members, |n| n.modulation_hz * n.preferred.sin()),
             gain_speed: of(members, |n| n.speed_hz),
+            gain_click: of(members, |n| n.click_hz),
             own: [0.0; LANES],
             own_weight: of(members, |n| n.own / 2.0),
             weights: std::array::from_fn(|k| of(members, |n| n.shared[k] / 2.0)),
@@ -218,10 +222,17 @@ fn set_chance_lanes(chunk: &Chunk, intended: &Intended, firing: &mut Firing) {
     for (l, &delay_ms) in chunk.delay_ms.iter().enumerate() {
         [velocity[0][l], velocity[1][l]] = intended.before(delay_ms);
     }
+    let mut click = [0.0; LANES];
+    if intended.has_clicks() {
+        for (l, &delay_ms) in chunk.delay_ms.iter().enumerate() {
+            click[l] = intended.click_before(delay_ms);
+        }
+    }
     for l in 0..LANES {
         let [x, y] = [velocity[0][l], velocity[1][l]];
         let speed = (x * x + y * y).sqrt();
         let rate = chunk.rate[l] + chunk.gain_x[l] * x + chunk.gain_y[l] * y + chunk.gain_speed[l] * speed;
+        let rate = rate + chunk.gain_click[l] * click[l];
         let rate = if rate > 0.0 { rate } else { 0.0 };
         let rate = if rate < chunk.rate_max[l] { rate } else { chunk.rate_max[l] };
         firing.chance[l] = rate * CHANCE_PER_HZ / (1.0 - rate * chunk.dead_s[l]);
@@ -247,6 +258,7 @@ fn refresh_lanes(
         chunk.gain_x[l] = mood.gain_x[l] * gain;
         chunk.gain_y[l] = mood.gain_y[l] * gain;
         chunk.gain_speed[l] = mood.gain_speed[l] * gain;
+        chunk.gain_click[l] = mood.gain_click[l] * gain;
     }
 }
 
@@ -335,6 +347,33 @@ mod tests {
             }
             assert!((counted / expected - 1.0).abs() < 0.02);
         }
+    }
+
+    #[test]
+    fn an_intended_click_moves_the_rate_and_its_absence_changes_nothing() {
+        let neurons = still(100);
+        let clicked = |neurons: &[Neuron], is_clicking: bool| {
+            let mut population = Population::new(neurons, 150, 4);
+            let mut intended = Intended::new();
+            let mut spikes = vec![0.0; neurons.len()];
+            for tick in 0..60_000 {
+                intended.set_click(is_clicking && tick >= 1_000);
+                intended.push([0.0; 2]);
+                population.tick(tick, &intended, |neuron, _| spikes[neuron] += 1.0);
+            }
+            spikes
+        };
+        let deaf: Vec<Neuron> = neurons.iter().map(|n| Neuron { click_hz: 0.0, ..*n }).collect();
+        assert_eq!(clicked(&deaf, true), clicked(&neurons, false));
+        for (n, spikes) in neurons.iter().zip(clicked(&neurons, true)) {
+            let rate_max = RATE_MAX_HZ.min(REFRACTORY_SHARE_MAX / n.refractory_us as f64 * 1e6);
+            let wanted = (n.rate_hz + n.click_hz).clamp(0.0, rate_max) * 60.0;
+            assert!(
+                (spikes - wanted).abs() < 5.0 * wanted.sqrt() + 15.0 + n.click_hz.abs(),
+                "{n:?}: {spikes}"
+            );
+        }
+        assert!(neurons.iter().filter(|n| n.click_hz.abs() > 0.3).count() > 50);
     }
 
     #[test]

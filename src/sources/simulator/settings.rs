@@ -75,6 +75,10 @@ pub struct Tissue {
     pub modulation: f64,
     /// Standard deviation of what full speed in any direction adds, likewise.
     pub speed_modulation: f64,
+    /// Standard deviation of what an intended click adds, likewise. Chosen, not fitted: the recordings that the rest is fitted to
+    /// have no clicks. Hands that click are heard by the electrodes that hear arms that reach (Willett et al. 2020, Cell
+    /// 181:396; clicks decoded beside velocity: Kim et al. 2011, IEEE TNSRE 19:193).
+    pub click_modulation: f64,
     /// Standard deviation of what neurons share besides the intended velocity, likewise.
     pub shared: f64,
     /// Median standard deviation of what moves each neuron alone over half a minute, likewise (log-normal).
@@ -109,6 +113,7 @@ impl Default for Tissue {
             rate_hz: 11.5,
             modulation: 0.72,
             speed_modulation: 0.9,
+            click_modulation: 0.4,
             shared: 1.35,
             own: 0.5,
             lag_max_ms: 150,
@@ -283,7 +288,7 @@ const SAMPLE_RATE_MIN_HZ: f64 = 5_000.0;
 const SAMPLE_RATE_MAX_HZ: f64 = 100_000.0;
 
 /// Every field that is a number.
-pub(super) const NUMBERS: [Number; 27] = [
+pub(super) const NUMBERS: [Number; 28] = [
     number!("electrodes", 1.0, CHANNELS_MAX as f64, electrodes as usize),
     number!("seconds", 1e-3, SECONDS_MAX, seconds),
     number!("width_ms", 1.0, 1e3, width_ms as u32),
@@ -302,6 +307,7 @@ pub(super) const NUMBERS: [Number; 27] = [
     number!("rate_hz", 0.1, 100.0, tissue.rate_hz),
     number!("modulation", 0.0, 10.0, tissue.modulation),
     number!("speed_modulation", 0.0, 10.0, tissue.speed_modulation),
+    number!("click_modulation", 0.0, 10.0, tissue.click_modulation),
     number!("shared", 0.0, 10.0, tissue.shared),
     number!("own", 0.0, 10.0, tissue.own),
     number!("lag_max_ms", 0.0, super::intended::LAG_MAX_MS as f64, tissue.lag_max_ms as u32),

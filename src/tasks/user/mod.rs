@@ -68,10 +68,16 @@ pub struct User {
     /// Decisions to press that are not carried out yet, oldest first.
     presses: VecDeque<bool>,
     is_pressing: bool,
+    /// What it goes along with later, oldest first.
+    followed: VecDeque<Point>,
     /// Steps for which it has foreseen the cursor on the target.
     n_on: usize,
     /// Steps until it can have seen what its last press did.
     n_waits: usize,
+    /// Steps that it waits longer than a press takes, for one that is doubtful.
+    patience: usize,
+    /// What it pressed on, until it sees another target or has waited long enough.
+    means_click_on: Option<Target>,
     noise: Point,
     rng: Xoshiro256PlusPlus,
 }
@@ -84,6 +90,7 @@ impl User {
         let answer = Answer::after(steps(settings.command_delay_ms));
         let inner = Inner::new(CursorConfig::default(), answer, step_seconds);
         let (sees, presses_after) = (steps(settings.visual_delay_ms), steps(settings.click_delay_ms));
+        let follows_after = steps(settings.follow_delay_ms);
         User {
             unseen: std::iter::repeat_n(([0.0; 2], None), sees).collect(),
             asked: std::iter::repeat_n([0.0; 2], sees + inner.n_steps() - 1).collect(),
@@ -100,8 +107,11 @@ impl User {
             way_squared: WAY_PRIOR,
             presses: std::iter::repeat_n(false, presses_after).collect(),
             is_pressing: false,
+            followed: std::iter::repeat_n([0.0; 2], follows_after).collect(),
             n_on: 0,
             n_waits: 0,
+            patience: 0,
+            means_click_on: None,
             noise: [0.0; 2],
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
         }
@@ -117,6 +127,17 @@ impl User {
         (self.seen_expected, self.expected_squared) = (PRIOR, PRIOR);
         self.forecasts.iter_mut().for_each(|forecast| *forecast = None);
         (self.error_squared, self.way_squared) = (DOUBT * DOUBT * WAY_PRIOR, WAY_PRIOR);
+    }
+
+    /// Gets used to a button that goes down `delay_ms` after it means to press it, as a rule ([`UserSettings::click_delay_ms`]
+    /// of a switch), means it for up to `patience_ms` longer, and lets go for as long before it tries again.
+    pub fn get_used_to_clicks(&mut self, delay_ms: f64, patience_ms: f64) {
+        let steps = |ms: f64| (ms * 1e-3 / self.step_seconds).round() as usize;
+        let presses_after = steps(delay_ms);
+        self.patience = steps(patience_ms);
+        self.presses = std::iter::repeat_n(false, presses_after).collect();
+        self.forecasts = std::iter::repeat_n(None, self.unseen.len() + presses_after + 1).collect();
+        (self.is_pressing, self.n_on, self.n_waits, self.means_click_on) = (false, 0, 0, None);
     }
 
     /// Looks at the screen, where the cursor is at `cursor`, and `target` is shown if any; what it intends until the next
@@ -140,11 +161,18 @@ impl User {
         self.is_pressing
     }
 
+    /// Whether it means to hold the button down now: from its decision on until it sees another target, or could have seen it.
+    pub fn means_click(&self) -> bool {
+        self.means_click_on.is_some()
+    }
+
     /// Goes along with a cursor that moves by itself at `velocity`, as one does who was told where it goes; what it intends
     /// until the next step.
     pub fn go_along(&mut self, velocity: Point) -> Point {
         self.look([0.0; 2], None);
-        self.with_noise(velocity)
+        self.followed.push_back(velocity);
+        let velocity = self.followed.pop_front().unwrap_or(velocity);
+        self.with_noise(velocity.map(|v| v * self.settings.follow_share))
     }
 
     /// Speed left to who has tired, of 1.
@@ -226,9 +254,12 @@ impl User {
         });
         self.n_on = if is_on { self.n_on + 1 } else { 0 };
         self.n_waits = self.n_waits.saturating_sub(1);
+        self.means_click_on =
+            self.means_click_on.filter(|on| self.n_waits > self.patience && target == Some(*on));
         let decides = is_on && self.n_waits == 0 && self.n_on > steps(self.settings.click_still_ms);
         if decides {
-            self.n_waits = steps(self.settings.click_delay_ms + self.settings.visual_delay_ms) + 1;
+            self.n_waits = self.presses.len() + self.unseen.len() + 1 + 2 * self.patience;
+            self.means_click_on = target;
         }
         self.presses.push_back(decides);
         self.is_pressing = self.presses.pop_front().unwrap_or_default();

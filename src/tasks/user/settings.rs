@@ -15,6 +15,10 @@ pub struct UserSettings {
     pub visual_delay_ms: f64,
     /// Until a cursor answers that it isn't used to yet, and an ideal one, ms.
     pub command_delay_ms: f64,
+    /// How late it goes along with a cursor that moves by itself, ms.
+    pub follow_delay_ms: f64,
+    /// The share of that cursor's velocity that it goes along with.
+    pub follow_share: f64,
     /// How far the cursor goes for what was intended, as the inner model has it, over what the user has seen; 1 is right.
     pub model_gain: f64,
     /// Over what time the inner model follows what is seen, s.
@@ -92,9 +96,11 @@ impl UserSettings {
 type Range = (&'static str, f64, f64, fn(&UserSettings) -> f64);
 
 /// What is legal of each number.
-const RANGES: [Range; 16] = [
+const RANGES: [Range; 18] = [
     ("visual_delay_ms", 0.0, 1000.0, |user| user.visual_delay_ms),
     ("command_delay_ms", 0.0, 1000.0, |user| user.command_delay_ms),
+    ("follow_delay_ms", 0.0, 2000.0, |user| user.follow_delay_ms),
+    ("follow_share", 0.0, 1.0, |user| user.follow_share),
     ("model_gain", 0.0, 10.0, |user| user.model_gain),
     ("learning_seconds", 0.1, 1e6, |user| user.learning_seconds),
     ("speed_max", 1e-6, 1e6, |user| user.speed_max),

@@ -21,6 +21,16 @@ fn it_wants_the_target_after_it_saw_it_and_no_faster_than_it_can() {
     assert_eq!(user.look([0.0; 2], target(1.0)), [quiet().speed_max, 0.0]);
 }
 
+#[test]
+fn it_goes_along_as_late_and_as_much_as_it_pays_heed() {
+    let mut user = User::new(quiet(), 0.02, 1);
+    assert_eq!(user.go_along([0.2, -0.1]), [0.2, -0.1]);
+    let late = UserSettings { follow_delay_ms: 60.0, follow_share: 0.5, ..quiet() };
+    let mut user = User::new(late, 0.02, 1);
+    let went: Vec<f64> = (1..=5).map(|n| user.go_along([f64::from(n), 0.0])[0]).collect();
+    assert_eq!(went, [0.0, 0.0, 0.0, 0.5, 1.0]);
+}
+
 /// The cursor answers `gain` times what it wants, as a cursor of [`shares`] does.
 fn reach(user: &mut User, gain: f64, goal: impl Fn(usize) -> f64, n: usize) -> Vec<f64> {
     let (mut x, mut asked) = (0.0, Vec::new());
@@ -108,4 +118,32 @@ fn it_tires_and_its_noise_grows_with_what_it_wants() {
     let fast = typical.noise_share * typical.speed_max + typical.noise_floor;
     assert!((spread(100.0) / fast - 1.0).abs() < 0.1, "{}", spread(100.0));
     assert!((spread(0.0) / typical.noise_floor - 1.0).abs() < 0.1, "{}", spread(0.0));
+}
+
+#[test]
+fn it_means_a_click_until_it_sees_what_came_of_it() {
+    let mut user = User::new(UserSettings { click_still_ms: 0.0, ..quiet() }, 0.02, 1);
+    user.get_used_to_clicks(160.0, 100.0);
+    let sees = (quiet().visual_delay_ms / 20.0).round() as usize;
+    // The cursor is on the target, and nothing moves.
+    let means: Vec<bool> = (0..100)
+        .map(|_| {
+            user.look([0.1, 0.0], target(0.1));
+            user.means_click()
+        })
+        .collect();
+    let first = means.iter().position(|means| *means).expect("it is on the target");
+    assert!(first >= sees, "not before it sees the target: {first}");
+    // 160 ms until it lands, 200 until it is seen, 100 of patience: then it lets go, and tries again.
+    let holds = means[first..].iter().take_while(|means| **means).count();
+    assert!((22..=24).contains(&holds), "{holds} steps");
+    // It lets go when it sees another target.
+    while !user.means_click() {
+        user.look([0.1, 0.0], target(0.1));
+    }
+    let holds = (0..50).take_while(|_| {
+        user.look([0.1, 0.0], target(-0.1));
+        user.means_click()
+    });
+    assert_eq!(holds.count(), sees);
 }

@@ -158,7 +158,7 @@ impl Endpoint<Device> {
         let mut pending = self.role.pending.take().ok_or(Dropped::NoSession)?;
         let opened = pending.open(self.datagram(datagram));
         match opened {
-            Ok(_) => self.replace(Some(pending)),
+            Ok(_) => _ = self.replace(Some(pending)),
             Err(_) => self.role.pending = Some(pending),
         }
         opened

@@ -34,6 +34,8 @@ pub enum Received<'a> {
     /// A new session began, and these are its first records. Numbers, clock and formats of the one before are void;
     /// [`Endpoint::previous`] says what came of it.
     Session(&'a [u8]),
+    /// On a host: records that the device sealed for the session before this one, in its numbers.
+    Earlier(&'a [u8]),
     /// On a device: a host asks for a session; [`Endpoint::answer`] it.
     Hello,
 }
@@ -127,7 +129,7 @@ impl<Role> Endpoint<Role> {
 
     /// Ends the session, without a word to the other end.
     pub fn end(&mut self) {
-        self.replace(None);
+        let _over = self.replace(None);
     }
 
     /// Seals records, at most [`records_max`] bytes of them, as the next datagram of the session.
@@ -188,11 +190,11 @@ impl<Role> Endpoint<Role> {
         }
     }
 
-    /// Another session takes over, or none; fragments of both may be on the air.
-    pub(super) fn replace(&mut self, transport: Option<Transport>) {
+    /// Another session takes over, or none; fragments of both may be on the air. Gives the one before.
+    pub(super) fn replace(&mut self, transport: Option<Transport>) -> Option<Transport> {
         self.previous = self.tally().or(self.previous);
-        self.live = transport;
         self.assembler.forget_done();
+        core::mem::replace(&mut self.live, transport)
     }
 }
 

@@ -1,20 +1,24 @@
 //! The host's end: it asks for sessions.
 //!
 //! In: packets of a device. Out: its records. Guarantees: a session stays until the answer to a new hello has proved
-//! that the device has the key.
+//! that the device has the key; what the device sealed before it went over still opens, until [`Endpoint::forget_earlier`].
 
 use super::endpoint::{Endpoint, Received};
 use super::handshake::Initiator;
 use super::key::Access;
 use super::transport::Transport;
+use super::window::Tally;
 use super::{ANSWER_MAX, METHOD_PLAIN, METHOD_SEALED, PLAIN_HELLO, checksum};
 use crate::packet::{Datagram, Dropped, Kind};
 use core::fmt;
+use core::ops::Range;
 
 /// What a host knows of the session that it asks for.
 pub struct Host {
     next_session: u8,
     asking: Option<Asking>,
+    /// The session before, for what was on its way when this one began.
+    earlier: Option<Transport>,
 }
 
 /// A session that was asked for; the handshake's state where it is to be sealed.
@@ -28,7 +32,7 @@ impl Endpoint<Host> {
     /// the run before makes packets of that run easier to tell.
     #[must_use]
     pub fn host(access: Access, first_session: u8) -> Self {
-        Endpoint::new(access, Host { next_session: first_session, asking: None })
+        Endpoint::new(access, Host { next_session: first_session, asking: None, earlier: None })
     }
 
     /// Asks for a new session: [`Endpoint::poll_packet`] gives the hello. `entropy` are 32 bytes that nobody can guess
@@ -85,9 +89,35 @@ impl Endpoint<Host> {
             },
             Kind::Sealed | Kind::Plain => match self.open_live(datagram) {
                 Ok(range) => Ok(Received::Records(self.opened(range))),
-                Err(cause) => Err(self.counters.drop_one(cause)),
+                Err(by_live) => match self.open_earlier(datagram) {
+                    Ok(range) => Ok(Received::Earlier(self.opened(range))),
+                    // Of the two sessions, the one whose number it has knows best what is wrong.
+                    Err(Dropped::NoSession | Dropped::WrongSession) => Err(self.counters.drop_one(by_live)),
+                    Err(cause) => Err(self.counters.drop_one(cause)),
+                },
             },
         }
+    }
+
+    /// What came of the session before this one, while its datagrams still open.
+    #[must_use]
+    pub fn earlier(&self) -> Option<Tally> {
+        self.role.earlier.as_ref().map(Transport::tally)
+    }
+
+    /// From now on nothing of the session before opens: what may be under way of it has come, or the device has started
+    /// anew and its numbers mean something else.
+    pub fn forget_earlier(&mut self) {
+        self.role.earlier = None;
+    }
+
+    /// Opens a datagram of the session before.
+    fn open_earlier(&mut self, datagram: Datagram) -> Result<Range<usize>, Dropped> {
+        self.is_welcome(datagram.kind)?;
+        let mut earlier = self.role.earlier.take().ok_or(Dropped::NoSession)?;
+        let opened = earlier.open(self.datagram(datagram));
+        self.role.earlier = Some(earlier);
+        opened
     }
 
     /// Goes over to the session that a hello back proves; its records.
@@ -120,7 +150,8 @@ impl Endpoint<Host> {
         };
         self.role.asking = None;
         self.greeting.is_due = false;
-        self.replace(Some(transport));
+        let before = self.replace(Some(transport));
+        self.role.earlier = before;
         Ok((length, answer))
     }
 }

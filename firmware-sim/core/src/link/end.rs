@@ -244,7 +244,7 @@ impl<'a> LinkEnd<'a> {
         let state = &mut self.state;
         let mut is_new = false;
         match self.endpoint.receive(packet) {
-            Ok(Received::Nothing) => {}
+            Ok(Received::Nothing | Received::Earlier(_)) => {}
             Ok(Received::Hello) => {
                 let mut bytes = [0; ANSWER_ROOM];
                 let mut records = RecordWriter::new(&mut bytes);

@@ -65,8 +65,25 @@ fn a_radio_that_collapses_is_followed_down_and_up() {
     assert!(control.setting() != Setting::ALL);
     let over = produced[50..].iter().filter(|&&(bps, _)| bps > 200_000).count();
     assert!(over < produced.len() / 5, "{over} of {} ticks above what it carries", produced.len());
-    run(&mut control, 25_000_000, 120, 800_000, 2_000_000);
+    run(&mut control, 25_000_000, 60, 800_000, 2_000_000);
     assert_eq!(control.setting(), Setting::ALL);
+}
+
+#[test]
+fn a_radio_that_carries_half_is_tried_by_little_and_ever_less_often() {
+    let mut control = RateControl::new(0, 0);
+    run(&mut control, 0, 2, 1_200_000, 600_000);
+    let (mut rungs, mut n_late) = (std::vec::Vec::new(), 0);
+    for second in 2..120 {
+        let produced = run(&mut control, second * 1_000_000, 1, 1_200_000, 600_000);
+        n_late += produced.iter().filter(|&&(_, us)| us > 3 * WAIT_US).count();
+        rungs.push(control.rung);
+    }
+    let best = rungs.iter().min().copied().unwrap_or(0);
+    assert!(best >= 1, "never all at once: {rungs:?}");
+    let n_tries = rungs.windows(2).filter(|pair| pair[1] < pair[0]).count();
+    assert!((1..=8).contains(&n_tries), "{n_tries} in two minutes: {rungs:?}");
+    assert!(n_late <= 50 * 3, "{n_late} ticks in which bins waited long");
 }
 
 /// As [`run`], but bins as wide as the setting says, and a radio whose controller has a queue of `QUEUE_BITS` of its own,

@@ -233,7 +233,7 @@ fn take(host: &mut Endpoint<Host>, packet: &[u8], totals: &mut Totals) -> Vec<u8
     let mut bytes = [0; MTU_MAX];
     let mut length = 0;
     let counted = allocation_counter::measure(|| {
-        if let Ok(Received::Records(records)) = host.receive(packet) {
+        if let Ok(Received::Records(records) | Received::Earlier(records)) = host.receive(packet) {
             length = records.len();
             bytes[..length].copy_from_slice(records);
         }
@@ -262,7 +262,7 @@ fn take_device(
         Ok(Received::Records(records) | Received::Session(records)) => {
             assert!(Records::new(records).count() <= records.len());
         }
-        Ok(Received::Nothing) | Err(_) => {}
+        Ok(Received::Nothing | Received::Earlier(_)) | Err(_) => {}
     });
     totals.allocations += counted.count_total;
     if asked && random.below(8) == 0 {
