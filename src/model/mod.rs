@@ -5,6 +5,7 @@
 //! a `model.toml` that was changed by hand is noticed.
 
 mod basis;
+mod button;
 mod card;
 mod weights;
 

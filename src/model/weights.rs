@@ -1,6 +1,6 @@
 //! `weights.safetensors`: the numbers of a model, and in its header the settings that they depend on.
 
-use super::{Model, ModelAbout, OutputAbout};
+use super::{Model, ModelAbout, OutputAbout, button};
 use crate::block::StreamKind;
 use crate::config::{Config, DecoderKind, NormaliserKind, Reference};
 use crate::decode::{Decoder, FullGain, LinearDecoder, Normaliser, Output, Weights};
@@ -36,6 +36,7 @@ pub(super) fn to_bytes(model: &Model) -> Vec<u8> {
             tensors.push((name, Dtype::F64, vec![n, n], f64s(matrix)));
         }
     }
+    tensors.extend(model.decoder.clicker().map(button::to_tensors).unwrap_or_default());
     let thresholds = &model.calibration.thresholds;
     if !thresholds.is_empty() {
         tensors.push(("thresholds", Dtype::F32, vec![thresholds.len()], f32s(thresholds)));
@@ -137,7 +138,13 @@ pub(super) fn from_bytes(about: ModelAbout, bytes: &[u8], place: &str) -> Result
         _ => None,
     };
     let calibration = Calibration { thresholds, reference };
-    Ok(Model { about, calibration, decoder: Decoder::new(normaliser, linear) })
+    let mut decoder = Decoder::new(normaliser, linear);
+    let button = button::from_tensors(|name| tensors.tensor(name).is_ok(), floats, damaged)?;
+    if let Some(clicker) = button {
+        let fits = decoder.with_click(clicker);
+        decoder = fits.ok_or_else(|| damaged("its button is of another width than its decoder".into()))?;
+    }
+    Ok(Model { about, calibration, decoder })
 }
 
 /// All that the weights were trained with, a line each: `key = value`.

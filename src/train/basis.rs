@@ -10,7 +10,7 @@ use super::statistics::{Moments, Statistics};
 use super::wide::{WideKalman, WideMatrices};
 use super::{Choices, Fitted, kalman, mean, scatter, wiener};
 use crate::config::{DecoderConfig, DecoderKind};
-use crate::decode::{Decoder, Weights};
+use crate::decode::{Clicker, Decoder, Weights};
 use crate::error::Error;
 
 /// What a decoder is solved again from.
@@ -68,8 +68,8 @@ impl Basis {
         Ok(basis)
     }
 
-    /// `decoder`, which this is the basis of, without the channels `lost`: at rest, and itself where nothing is lost. A bin has
-    /// `n_channels`; behind the counts of all stands the power of each. `None` where that is singular.
+    /// `decoder`, which this is the basis of, without the channels `lost`: at rest, and itself where nothing is lost. Its button
+    /// no longer hears them. A bin has `n_channels`; behind the counts of all stands the power of each. `None` where that is singular.
     pub fn without(&self, decoder: &Decoder, lost: &[usize], n_channels: usize) -> Option<Decoder> {
         if lost.is_empty() {
             let mut same = decoder.clone();
@@ -79,13 +79,17 @@ impl Basis {
         let mut is_lost = vec![false; n_channels];
         lost.iter().for_each(|&channel| is_lost[channel] = true);
         let is_lost = |feature: usize| is_lost[feature % n_channels];
-        match (&self.kalman, decoder.linear().full_gain()) {
+        let solved = match (&self.kalman, decoder.linear().full_gain()) {
             (Some((parameters, features, n_features)), Some(_)) => {
                 let keep: Vec<usize> = (0..features.len()).filter(|&at| !is_lost(features[at])).collect();
                 let (weights, gain) = parameters.full(&keep)?;
-                decoder.with_full_gain(scatter(weights, features, *n_features), gain)
+                decoder.with_full_gain(scatter(weights, features, *n_features), gain)?
             }
-            _ => decoder.with_weights(self.resolve(is_lost)?),
+            _ => decoder.with_weights(self.resolve(is_lost)?)?,
+        };
+        match decoder.clicker() {
+            None => Some(solved),
+            Some(clicker) => solved.with_click(deaf(clicker, is_lost)?),
         }
     }
 
@@ -112,6 +116,17 @@ impl Basis {
             (wiener, kalman) => wiener.or(kalman),
         }
     }
+}
+
+/// A button that no longer hears the features that are lost: they count as their means. There is nothing that it could be
+/// solved again from.
+fn deaf(clicker: &Clicker, is_lost: impl Fn(usize) -> bool) -> Option<Clicker> {
+    let classes = clicker.classes();
+    let mut weights = classes.linear().weights().clone();
+    let n = weights.n_features;
+    let lost = weights.readout.iter_mut().enumerate().filter(|(at, _)| is_lost(at % n));
+    lost.for_each(|(_, weight)| *weight = 0.0);
+    Clicker::new(classes.with_weights(weights)?, clicker.rule())
 }
 
 /// Fits a Wiener filter on the sums of the sessions before, `statistics`, which `decoder` was fitted from, and of this one:
