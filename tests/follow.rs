@@ -21,7 +21,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A model in memory, of a stream none of whose electrodes is lost.
 struct Rig {
@@ -193,15 +193,14 @@ impl Session {
 
     /// Waits until the log has `n` lines that say `what`.
     fn until(&mut self, what: &str, n: usize) {
-        let began = Instant::now();
-        loop {
+        for turn in 0.. {
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
             if log.lines().filter(|line| line.contains(what)).count() >= n {
                 return;
             }
             let ended = self.child.try_wait().expect("it is ours");
-            assert!(ended.is_none() && began.elapsed() < PATIENCE, "no {n} × {what} in:\n{log}");
-            std::thread::sleep(Duration::from_millis(5));
+            assert!(ended.is_none() && turn < TURNS, "no {n} × {what} in:\n{log}");
+            std::thread::sleep(TURN);
         }
     }
 
@@ -213,8 +212,10 @@ impl Session {
     }
 }
 
-/// Far more than a session takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How often the log is looked at.
+const TURN: Duration = Duration::from_millis(5);
+/// A minute: far more than a session takes.
+const TURNS: u32 = 12_000;
 
 fn path_in(folder: &Path, name: &str) -> String {
     folder.join(name).display().to_string()

@@ -162,7 +162,7 @@ mod tests {
             bin.unknown.fill(0);
             let counts = bin.features.iter_mut().enumerate();
             counts.for_each(|(channel, count)| {
-                let fires = !silent.contains(&channel) && (index + channel as u64) % 2 == 0;
+                let fires = !silent.contains(&channel) && (index + channel as u64).is_multiple_of(2);
                 *count = if fires { 1.0 } else { 0.0 };
             });
             if keeper.observe(&bin).is_some() {
