@@ -6,10 +6,11 @@ mod program;
 
 use efference::binning::BinSchedule;
 use efference::config::{Config, DecoderKind, LiveConfig};
-use efference::decode::Decoder;
 use efference::decode::keeper::MaskReason;
+use efference::decode::{ClickRule, Clicker, Decoder, LinearDecoder, Output, Weights};
 use efference::intents::Intent;
 use efference::live::{Delivery, KEEPER, Keeping, LOG_FORMAT, LogLine, Report, RunLog, Setup, Sink, run};
+use efference::model::Model;
 use efference::pipeline::{Calibration, Event, Pipeline};
 use efference::simd::Level;
 use efference::sources::ReadOutcome;
@@ -312,4 +313,49 @@ fn what_cannot_be_followed_is_refused_before_the_stream_begins() {
     refused(&[&replay[..], &[&other]].concat(), "another model");
     std::fs::write(&log, "{\"event\":\"start\"").expect("writable");
     refused(&[&replay[..], &[&kept]].concat(), "line 1");
+}
+
+/// A button beside a decoder of movement: saved with it, pressed in a replay, and deaf to what is lost.
+#[test]
+fn a_model_with_a_button_is_saved_and_presses_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = |name: &str| path_in(folder.path(), name);
+    let (moves, clicks, intents) = (place("moves"), place("clicks"), place("intents.jsonl"));
+    let (trained, source) = (format!("{STREAM},seconds=30"), format!("{STREAM},seconds=20"));
+    let settings = ["--decoder", "kalman", "--ridge", "100", "--keep-statistics", "--out", &moves];
+    ok(&[&["train", &trained], &settings[..]].concat());
+    let mut model = Model::load(Path::new(&moves)).expect("as written");
+    let basis = Model::load_basis(Path::new(&moves)).expect("as written");
+    let normaliser = model.decoder.normaliser().clone();
+    let n = normaliser.n_features();
+    // The more all channels fire, the more it is a click.
+    let weights = Weights {
+        n_features: n,
+        lags: 1,
+        n_states: 2,
+        readout: [vec![0.0; n], vec![0.3; n]].concat(),
+        recurrence: vec![],
+        output: vec![],
+        offset: vec![0.0, 0.0],
+    };
+    let classes = Decoder::new(normaliser, LinearDecoder::new(weights, Output::Choose).expect("sizes fit"));
+    let clicker = Clicker::new(classes, ClickRule::default()).expect("two classes");
+    model.decoder = model.decoder.with_click(clicker).expect("as many features");
+    let pending = Model::begin(Path::new(&clicks)).expect("writable");
+    model.write_with(pending, Some(&basis)).expect("room");
+
+    let loaded = Model::load(Path::new(&clicks)).expect("as written");
+    assert_eq!(loaded.decoder, model.decoder);
+    ok(&["replay", &source, "--model", &clicks, "--out", &intents]);
+    let lines = lines(&intents);
+    let down = lines.iter().filter(|line| line.contains("\"button\":true")).count();
+    assert!(down > 0 && down < lines.len(), "{down} of {} bins", lines.len());
+
+    let basis = Model::load_basis(Path::new(&clicks)).expect("beside its weights");
+    let lost = (0..n).find(|&channel| loaded.decoder.normaliser().inverse_deviation()[channel] != 0.0);
+    let lost = lost.expect("a channel is heard");
+    let without = basis.without(&loaded.decoder, &[lost], n).expect("regular");
+    let heard = &without.clicker().expect("it keeps its button").classes().linear().weights().readout;
+    assert_eq!(heard[n + lost], 0.0, "the button no longer hears what is lost");
+    assert_eq!(heard.iter().filter(|weight| **weight != 0.0).count(), n - 1);
 }
