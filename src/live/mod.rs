@@ -10,7 +10,8 @@
 //!              └───► shard 1 ──parts──┘
 //! ```
 //!
-//! A single shard decodes by itself, one hand-over less.
+//! A single shard decodes by itself, one hand-over less. Where electrodes are followed ([`Keeping`]), a keeper beside the decoder
+//! watches its bins and hands over decoders for the electrodes that are left; it has time, and takes memory.
 
 mod clock;
 mod decoder;
