@@ -379,6 +379,7 @@ fn crossings_of_50_000_electrodes_run_live() {
         freeze: &freeze,
         panics: &AtomicU32::new(0),
         resume: &AtomicBool::new(false),
+        keeping: None,
         drill: None,
         around: |_, work| work(),
     };

@@ -73,6 +73,7 @@ impl Rig {
             freeze: &AtomicBool::new(false),
             panics: &AtomicU32::new(0),
             resume: &AtomicBool::new(false),
+            keeping: None,
             drill,
             around: counted,
         };
@@ -235,6 +236,7 @@ fn a_panic_stops_all_at_once_until_someone_holds_to_resume() {
             freeze: &AtomicBool::new(false),
             panics: &PANICS,
             resume: &RESUME,
+            keeping: None,
             drill: None,
             around: |_, work| work(),
         };
@@ -292,6 +294,7 @@ fn stop_ends_a_run_and_everything_is_accounted_for() {
         freeze: &AtomicBool::new(true),
         panics: &AtomicU32::new(0),
         resume: &AtomicBool::new(false),
+        keeping: None,
         drill: None,
         around: |_, work| work(),
     };
@@ -310,6 +313,7 @@ fn stop_ends_a_run_and_everything_is_accounted_for() {
         freeze: &AtomicBool::new(false),
         panics: &AtomicU32::new(0),
         resume: &AtomicBool::new(false),
+        keeping: None,
         drill: None,
         around: |_, work| work(),
     };

@@ -13,10 +13,12 @@ use std::hint::black_box;
 use std::time::Duration;
 
 /// Movement and classes: every family of decoders.
-const KINDS: [DecoderKind; 6] = [
+const KINDS: [DecoderKind; 8] = [
     DecoderKind::Wiener,
     DecoderKind::Kalman,
     DecoderKind::VelocityKalman,
+    DecoderKind::FullKalman,
+    DecoderKind::WideKalman,
     DecoderKind::Blend,
     DecoderKind::Lda,
     DecoderKind::Logistic,

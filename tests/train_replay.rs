@@ -19,7 +19,7 @@ use std::path::Path;
 
 /// Four minutes of a simulated array in bins of 50 ms: 4,800 of them.
 const SIMULATED: &str = "sim:neuralink-n1,kind=counts,electrodes=48,width_ms=50,seconds=240,seed=3";
-const MOVEMENT: [&str; 4] = ["wiener", "kalman", "velocity-kalman", "blend"];
+const MOVEMENT: [&str; 6] = ["wiener", "kalman", "velocity-kalman", "full-kalman", "wide-kalman", "blend"];
 const CLASSES: [&str; 2] = ["lda", "logistic"];
 
 /// Runs a command that must succeed and gives its JSON.
@@ -114,6 +114,9 @@ fn every_decoder_of_classes() {
             line["class"] == format!("class {}", trial % 4).as_str()
         });
         assert_eq!(right.count() as f64 / 40.0, accuracy, "the intents are what was scored");
+        let followed = run(&["run", "--source", &trials, "--model", &model, "--follow-electrodes"]);
+        assert_eq!(followed.code, 2, "it can't be solved again: {}", followed.stderr);
+        assert!(followed.stderr.contains("chooses among classes"), "{}", followed.stderr);
     }
     let model = path_in(&folder, "model");
     let trained = json(&["train", &trials, "--out", &model]);

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 
@@ -26,6 +27,11 @@ LOSSES = {"0.15": 0.98, "0.5": 0.90, "0.85": 0.56}
 DRAWS = 20
 # A recording in which some 1,024 channels have enough events to be decoded, for the time of solving again.
 N1 = "sim:neuralink-n1,kind=counts,width_ms=20,electrodes=1470,seconds=120,seed=1"
+# Decoders that are solved again while the stream runs: the figure, the stream, the decoder, the most that it may take.
+FOLLOWED = [
+    ("resolve.live_ms", "sim:neuralink-n1,kind=counts,width_ms=20,electrodes=1470,seed=1", "kalman", 50),
+    ("resolve.50k.live_ms", "sim:paradromics-50k,kind=counts,width_ms=20,seed=1", "wide-kalman", 1000),
+]
 # Calibration takes 3 simulated minutes; everything was chosen on seeds 1 to 4.
 WEBGRID_SOURCE = "sim:neuralink-n1,seed=101"
 WEBGRID_SEEDS = 20
@@ -52,6 +58,7 @@ def figures(lab):
         names += [name(lose) for lose in LOSSES]
         measured += [Figure(of, "R²", "higher", DATA, False, "", skipped=str(absent)) for of in names]
     measured.append(resolved(lab))
+    measured += [resolved_live(lab, *followed) for followed in FOLLOWED]
     measured += fit_50k()
     measured += decode()
     measured += webgrid(lab)
@@ -132,6 +139,20 @@ def resolved(lab):
     figure = Figure("electrodes.1024.resolve_ms", "ms, median", "lower", data, True, command, target=50)
     figure.value = report["losses"][0]["resolve_ms"]
     return figure
+
+
+def resolved_live(lab, figure, source, decoder, target):
+    """Milliseconds from the bin that shows a loss to the decoder without it, in a run; the bins are of 20 ms."""
+    model = lab.scratch / f"cursor-{decoder}"
+    training = ("train", f"{source},seconds=60", "--decoder", decoder, "--keep-statistics", "--out", model)
+    words = ("run", "--source", f"{source},seconds=10,lose=0.15@2", "--model", model, "--follow-electrodes")
+    command = f"{lab.shown(*training)} && {lab.shown(*words)}"
+    features = lab.run(*training)["choices"]["n_features"]
+    swaps = [swap["ms"] for swap in lab.run(*words)["swaps"]]
+    data = f"simulator, live, `{decoder}` filter of {features} channels, {len(swaps)} swaps"
+    row = Figure(figure, "ms, median", "lower", data, True, command, target=target)
+    row.value = statistics.median(swaps)
+    return row
 
 
 def fit_50k():

@@ -183,7 +183,7 @@ fn evaluate(run: &Run, file: &Path) -> Result<Outcome, Error> {
     }
     run::check_kind(&recording, &config)?;
     let trained = run::train(&source, &config, train, LastFifth::NotScored, String::new())?;
-    let replayed = run::replay(recording, &trained.model, test, Speed::Max, |_, _| Ok(()))?;
+    let replayed = run::replay(recording, &trained.model, test, Speed::Max, |_| Ok(()), |_, _| Ok(()))?;
     outcome.decoder = config.decoder.kind.name().to_string();
     outcome.synthetic = info.synthetic;
     outcome.time_ratio = Some(replayed.time_ratio());

@@ -3,7 +3,7 @@
 use crate::cli::link::Sent;
 use crate::cli::source::SourceArgs;
 use crate::cli::train::SettingsArgs;
-use crate::cli::{link, plot, progress, say, say_json, table};
+use crate::cli::{link, plot, progress, say, say_json, swaps, table};
 use efference::block::StreamKind;
 use efference::config::LiveConfig;
 use efference::intents::IntentLine;
@@ -29,10 +29,11 @@ Examples:
   efference run --source sim:neuralink-n1 --seconds 5 --drill shard0@2:300
   efference run --source 'udp://127.0.0.1:47500?key=implant.key' --model my-n1 --seconds 60
   efference run --source 'ble://N1-0042?key=implant.key' --model my-n1
+  efference run --source 'udp://127.0.0.1:47500?key=implant.key' --model my-n1 --follow-electrodes --swaps swaps.jsonl
 
 While it runs, a line `freeze` on standard input keeps noise and thresholds as they are, `follow` lets them follow
 the stream again, `stop` ends the run, as Ctrl-C does. `panic` stops everything that moves at once; `resume` lets it go on
-half a second later, after a panic as after a disconnect.
+half a second later, after a panic as after a disconnect. With --follow-electrodes `rollback` goes back to the decoder before.
 
 A recording plays at its own speed. Without a model there are bins but no intents; thresholds then come from the
 noise of the stream's first seconds.")]
@@ -88,6 +89,8 @@ pub(crate) struct RunArgs {
     raw: Vec<u32>,
     #[command(flatten)]
     link: link::WantedArgs,
+    #[command(flatten)]
+    keep: swaps::KeepArgs,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -108,14 +111,15 @@ static STOP: AtomicBool = AtomicBool::new(false);
 static FREEZE: AtomicBool = AtomicBool::new(false);
 static PANICS: AtomicU32 = AtomicU32::new(0);
 static RESUME: AtomicBool = AtomicBool::new(false);
+static ROLLBACKS: AtomicU32 = AtomicU32::new(0);
 static IS_RUNNING: AtomicBool = AtomicBool::new(false);
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-/// Does the work of one thread and counts how often it takes memory. Sinks write text and may.
+/// Does the work of one thread and counts how often it takes memory. Sinks write text, and the keeper solves: they may.
 fn counted(name: &str, work: &mut dyn FnMut()) {
     let memory = allocation_counter::measure(work);
-    if name != "sinks" {
+    if name != "sinks" && name != live::KEEPER {
         ALLOCATIONS.fetch_add(memory.count_total, Ordering::Relaxed);
     }
 }
@@ -130,6 +134,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
     if let Some(path) = &args.plot {
         plot::check_path(path)?;
     }
+    args.keep.check_place([&args.out, &args.plot])?;
     let live = live_config(args)?;
     let level = level(args.level.as_deref())?;
     let out = args.out.as_deref().map(PendingFile::create).transpose()?;
@@ -180,6 +185,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
             classes: model.as_ref().map_or(Vec::new(), |model| model.classes().to_vec()),
         })],
     };
+    let folder = args.model.as_deref();
+    let basis = args.keep.basis(model.as_ref(), folder)?;
+    let keeping = args.keep.keeping(basis.as_ref(), folder, info.n_channels(), &ROLLBACKS)?;
     let setup = Setup {
         config: &config,
         calibration: &calibration,
@@ -191,6 +199,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
         freeze: &FREEZE,
         panics: &PANICS,
         resume: &RESUME,
+        keeping,
         drill: args.drill,
         around: counted,
     };
@@ -219,6 +228,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
         _ if report.failed_sinks > 0 => {
             let place = args.out.as_deref().map_or(String::new(), |path| path.display().to_string());
             Err(Error::output(place, "intents could not be written; the report's notes say why"))
+        }
+        _ if report.failed_log => {
+            Err(Error::output("--swaps", "the log is not whole; the report's notes say why"))
         }
         _ => Ok(()),
     }
@@ -307,9 +319,12 @@ fn listen() {
                     PANICS.fetch_add(1, Ordering::Relaxed);
                 }
                 "resume" => RESUME.store(true, Ordering::Relaxed),
+                "rollback" => {
+                    ROLLBACKS.fetch_add(1, Ordering::Relaxed);
+                }
                 "" => {}
                 other => {
-                    eprintln!("note: `{other}` is no command; there are freeze, follow, panic, resume, stop");
+                    eprintln!("note: `{other}` is no command; there are {COMMANDS}");
                 }
             }
         }
@@ -337,6 +352,8 @@ impl Sink for IntentLines {
             Delivery::Silence => return Ok(()),
         };
         let line = intent.line(&self.recording, self.synthetic, self.rate.seconds(intent.at), &self.classes);
+        // Where safety held it, the line says so by itself, as in a replay.
+        let held = held && intent.hold.is_none();
         let mut line = serde_json::to_vec(&HeldLine { line, held }).expect("plain values");
         line.push(b'\n');
         match self.file.lock().expect("nobody else writes").as_mut() {
@@ -346,7 +363,7 @@ impl Sink for IntentLines {
     }
 }
 
-/// An intent as `replay` writes it, and whether it was held.
+/// An intent as `replay` writes it, and whether it was held because it came too late or nothing of its bin came.
 #[derive(serde::Serialize)]
 struct HeldLine<'a> {
     #[serde(flatten)]
@@ -408,6 +425,7 @@ fn text(report: &Report, source: &str) -> String {
             lines.push(format!("  and {} more (--json has them)", report.faults.len() - FAULTS_SHOWN));
         }
     }
+    lines.extend(swaps::text(report));
     lines.extend(report.link.as_ref().map(link::text));
     let (stage, worst) = &report.worst_stall;
     lines.push(format!(
@@ -419,6 +437,8 @@ fn text(report: &Report, source: &str) -> String {
     lines.join("\n")
 }
 
+/// What is heard on standard input.
+const COMMANDS: &str = "freeze, follow, panic, resume, rollback, stop";
 /// Changes of electrodes that the text shows.
 const FAULTS_SHOWN: usize = 12;
 /// As long as a simulated recording can be.

@@ -20,6 +20,7 @@ mod replay;
 mod run;
 mod source;
 mod spectrum;
+mod swaps;
 mod table;
 mod task;
 mod train;

@@ -3,9 +3,10 @@
 use crate::cli::bins::BinRange;
 use crate::cli::run::{self, Replayed, Speed};
 use crate::cli::source::SourceArgs;
-use crate::cli::{plot, say, say_json, table};
+use crate::cli::{plot, say, say_json, swaps, table};
 use efference::Error;
 use efference::model::Model;
+use efference::pipeline::Pipeline;
 use efference::sinks::PendingFile;
 use serde_json::json;
 use std::ops::Range;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 Examples:
   efference replay m1_reaching.mat --model models/m1 --bins 10875..13205 --plot m1.png
   efference replay m1_reaching.mat --model models/m1 --speed 1 --out intents.jsonl
+  efference replay 'capture://my.pcapng?key=implant.key' --model my-n1 --swaps swaps.jsonl --out intents.jsonl
 
 Bins before the range run too, to warm up; they are neither scored nor written.")]
 pub(crate) struct ReplayArgs {
@@ -34,6 +36,9 @@ pub(crate) struct ReplayArgs {
     /// Write intents here, a line of JSON each
     #[arg(long, value_name = "FILE.jsonl")]
     out: Option<PathBuf>,
+    /// Do again what a run's log says: swaps of the decoder, panics and resumes, each at its bin
+    #[arg(long, value_name = "FILE.jsonl")]
+    swaps: Option<PathBuf>,
     /// Draw what was decoded and what was true (.png or .svg)
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
@@ -58,7 +63,11 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Error> {
     let range =
         args.bins.unwrap_or_default().within(run::n_bins(&recording, &model.about.config)?, &place)?;
     let synthetic = model.about.synthetic || recording.source.info().synthetic;
-    let replayed = run::replay(recording, &model, range.clone(), args.speed, |intent, seconds| {
+    let prepare = |pipeline: &mut Pipeline| match &args.swaps {
+        None => Ok(()),
+        Some(log) => swaps::follow(log, &args.model, &model, pipeline),
+    };
+    let replayed = run::replay(recording, &model, range.clone(), args.speed, prepare, |intent, seconds| {
         let Some(out) = &mut out else { return Ok(()) };
         let line = intent.line(&place, synthetic, seconds, model.classes());
         let mut line = serde_json::to_vec(&line).expect("plain values");
@@ -87,13 +96,14 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Error> {
 fn check_places(args: &ReplayArgs) -> Result<(), Error> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let recording = real(Path::new(&args.source.recording));
-    let places: Vec<&Path> = [&args.out, &args.plot].into_iter().flatten().map(PathBuf::as_path).collect();
-    let twice = places.len() == 2 && real(places[0]) == real(places[1]);
-    match places.iter().find(|place| twice || real(place) == recording) {
+    let places: Vec<PathBuf> =
+        [&args.out, &args.plot, &args.swaps].into_iter().flatten().map(|place| real(place)).collect();
+    let twice = |at: usize| places[at] == recording || places[..at].contains(&places[at]);
+    match (0..places.len()).find(|&at| twice(at)) {
         None => Ok(()),
-        Some(place) => Err(Error::usage(place.display().to_string(), "it is named twice")
-            .field("--out, --plot")
-            .legal("different files for the recording, the intents and the picture")),
+        Some(at) => Err(Error::usage(places[at].display().to_string(), "it is named twice")
+            .field("--out, --plot, --swaps")
+            .legal("different files for the recording, the log, the intents and the picture")),
     }
 }
 

@@ -48,9 +48,7 @@ pub(crate) fn check_kind(recording: &Recording, config: &Config) -> Result<(), E
         (Truth::None, _) => {
             ("nothing of what the subject did", "a recording with movement or classes", false)
         }
-        (Truth::Kinematics(_), classifier) => {
-            ("movement", "wiener, kalman, velocity-kalman, blend", !classifier)
-        }
+        (Truth::Kinematics(_), classifier) => ("movement", train::OF_MOVEMENT, !classifier),
         (Truth::Classes(_), classifier) => ("classes", "lda, logistic", classifier),
     };
     if fits {
@@ -205,17 +203,19 @@ impl Replayed {
 }
 
 /// Runs a recording through `Pipeline::process` up to the range's end; bins before the range warm it up.
-/// `on_intent` gets the intents of the range and their times in seconds.
+/// `prepare` may tell the pipeline what it is to do on the way. `on_intent` gets the intents of the range and their times in seconds.
 pub(crate) fn replay(
     mut recording: Recording,
     model: &Model,
     range: Range<u64>,
     speed: Speed,
+    prepare: impl FnOnce(&mut Pipeline) -> Result<(), Error>,
     mut on_intent: impl FnMut(&Intent, f64) -> Result<(), Error>,
 ) -> Result<Replayed, Error> {
     let info = recording.source.info().clone();
     let mut pipeline =
         Pipeline::from_config(&model.about.config, &info, &model.calibration, Some(model.decoder.clone()))?;
+    prepare(&mut pipeline)?;
     let schedule = *pipeline.schedule();
     let truth = Targets::of(&recording.truth, &schedule, range.end as usize);
     let last_frame = schedule.edge(range.end);

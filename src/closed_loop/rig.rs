@@ -65,7 +65,7 @@ impl Rig {
 
     /// Features of a bin are those of so many channels.
     pub(super) fn n_channels(&self) -> usize {
-        self.simulator.info().n_channels() as usize
+        self.simulator.info().n_channels()
     }
 
     /// Length of a bin.

@@ -79,6 +79,10 @@ pub enum DecoderKind {
     Kalman,
     /// Kalman filter over velocity alone, steady-state gain.
     VelocityKalman,
+    /// Kalman filter over position and velocity whose gain is carried from bin to bin: right from the first bin on.
+    FullKalman,
+    /// Kalman filter over position and velocity for very many channels: each one's noise is its own.
+    WideKalman,
     /// Mean of a Wiener filter and a Kalman filter: their errors differ.
     Blend,
     /// Linear discriminant analysis with shrinkage, for classes.
@@ -95,6 +99,8 @@ impl DecoderKind {
             DecoderKind::Wiener => "wiener",
             DecoderKind::Kalman => "kalman",
             DecoderKind::VelocityKalman => "velocity-kalman",
+            DecoderKind::FullKalman => "full-kalman",
+            DecoderKind::WideKalman => "wide-kalman",
             DecoderKind::Blend => "blend",
             DecoderKind::Lda => "lda",
             DecoderKind::Logistic => "logistic",

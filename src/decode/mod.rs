@@ -7,6 +7,7 @@
 pub mod click;
 pub mod electrodes;
 mod full_gain;
+pub mod keeper;
 mod linear;
 mod normaliser;
 mod recent;
@@ -170,6 +171,12 @@ impl Decoder {
         decoder.click = self.click.clone();
         decoder.click.iter_mut().for_each(|clicker| clicker.reset());
         Some(if self.sparse.is_some() { decoder.for_crossings() } else { decoder })
+    }
+
+    /// The same decoder at rest with other weights, whose gain is carried from bin to bin; `None` where they don't fit.
+    pub fn with_full_gain(&self, weights: Weights, gain: FullGain) -> Option<Self> {
+        let decoder = self.with_weights(weights)?;
+        Some(Decoder { linear: decoder.linear.with_full_gain(gain)?, ..decoder })
     }
 
     /// Forgets all bins.

@@ -4,6 +4,7 @@ use super::Plan;
 use super::clock::HostTime;
 use super::delivery::{Delivery, Slot};
 use super::drill::{DrillStage, Pending};
+use super::keeper::{Port, What};
 use super::meter::Meter;
 use crate::binning::Bin;
 use crate::config::Features;
@@ -46,8 +47,12 @@ pub(crate) struct DecoderThread {
     joint: Joint,
     deliveries: Option<Writer<Slot>>,
     drill: Pending,
+    /// To the keeper, where there is one.
+    port: Option<Port>,
     /// Panics that the joint has heard of.
     panics: u32,
+    /// Someone holds the way to resume.
+    is_held: bool,
     /// One a shard.
     ahead: Vec<Ahead>,
     pub(crate) bins: u64,
@@ -70,12 +75,20 @@ pub(crate) struct DecoderThread {
 
 impl DecoderThread {
     /// `parts` has one of each shard.
-    pub(crate) fn new(joint: Joint, parts: Vec<Part>, deliveries: Writer<Slot>, plan: &Plan<'_>) -> Self {
+    pub(crate) fn new(
+        joint: Joint,
+        parts: Vec<Part>,
+        deliveries: Writer<Slot>,
+        port: Option<Port>,
+        plan: &Plan<'_>,
+    ) -> Self {
         DecoderThread {
             joint,
             deliveries: Some(deliveries),
             drill: Pending::of(plan.drill, DrillStage::Decoder),
+            port,
             panics: 0,
+            is_held: false,
             ahead: parts.into_iter().map(|part| Ahead { is_waiting: false, part }).collect(),
             bins: 0,
             intents: 0,
@@ -90,9 +103,10 @@ impl DecoderThread {
         }
     }
 
-    /// No more intents: the sinks may end.
+    /// No more intents: the sinks and the keeper may end.
     pub(crate) fn close(&mut self) {
         self.deliveries = None;
+        self.port = None;
     }
 
     /// Decodes a bin of the only shard.
@@ -160,6 +174,7 @@ impl DecoderThread {
         let began = plan.clock.now();
         self.drill.hold(&plan.clock, began);
         self.heed(plan);
+        let was_stopped = self.joint.stopped().is_some();
         let (mut decoded, mut is_known, mut intent): (_, _, Option<Intent>) = (began, true, None);
         self.joint.finish(|event| match event {
             Event::Bin(bin) => is_known = bin.received_frames > 0,
@@ -188,6 +203,12 @@ impl DecoderThread {
             slot.publish();
         }
         // The intent is out; now there is time.
+        if let Some(port) = &mut self.port {
+            if was_stopped && self.joint.stopped().is_none() {
+                port.tell(What::Resumed, self.joint.bin(), plan);
+            }
+            port.show(self.joint.bin(), decoded);
+        }
         self.joint.prepare();
     }
 }
@@ -199,13 +220,27 @@ impl DecoderThread {
         if panics != self.panics {
             self.panics = panics;
             self.joint.panic();
+            self.tell(What::Panic, plan);
         }
         let is_held = plan.resume.load(Ordering::Relaxed);
         if is_held && self.joint.stopped().is_none() {
             // Held long enough, or for nothing: the next one wants a hold of its own.
             plan.resume.store(false, Ordering::Relaxed);
         }
+        if is_held != self.is_held {
+            self.is_held = is_held;
+            self.tell(What::Hold(is_held), plan);
+        }
         self.joint.hold_to_resume(is_held);
+        if let Some(port) = &mut self.port {
+            port.take_over(&mut self.joint, plan);
+        }
+    }
+
+    fn tell(&mut self, what: What, plan: &Plan<'_>) {
+        if let Some(port) = &mut self.port {
+            port.tell(what, self.joint.bin(), plan);
+        }
     }
 }
 

@@ -10,13 +10,16 @@
 //!              └───► shard 1 ──parts──┘
 //! ```
 //!
-//! A single shard decodes by itself, one hand-over less.
+//! A single shard decodes by itself, one hand-over less. Where electrodes are followed ([`Keeping`]), a keeper beside the decoder
+//! watches its bins and hands over decoders for the electrodes that are left; it has time, and takes memory.
 
 mod clock;
 mod decoder;
 mod delivery;
 mod drill;
 mod host;
+mod keeper;
+mod log;
 mod meter;
 mod report;
 mod source;
@@ -25,6 +28,8 @@ mod worker;
 pub use clock::{Clock, HostTime};
 pub use delivery::{Delivery, Sink};
 pub use drill::Drill;
+pub use keeper::{Keeping, WriteLine};
+pub use log::{LOG_FORMAT, LogLine, RunLog, Swap};
 pub(crate) use meter::Meter;
 pub use meter::{Latency, Worst};
 pub use report::{CoreUse, FAULTS_TOLD_MAX, Lateness, Report, ShardReport, Stop, ThreadUse};
@@ -65,6 +70,8 @@ pub struct Setup<'a> {
     /// Set from anywhere, someone holds the way to resume after a panic or a disconnect; cleared by the run when that was
     /// long enough, or by whoever lets go.
     pub resume: &'a AtomicBool,
+    /// Whether the decoder is kept going when electrodes are lost, and who hears of it; `None` leaves it as it is.
+    pub keeping: Option<Keeping<'a>>,
     /// A stage that is held up on purpose, to see what comes of it.
     pub drill: Option<Drill>,
     /// Called by every thread of the run with its name and its work, which it has to do: `|_, work| work()`. A test
@@ -75,9 +82,10 @@ pub struct Setup<'a> {
 /// Runs a stream to its end.
 ///
 /// # Errors
-/// Settings that the stream can't be processed with; a drill of a stage that isn't there. What ends a run that has begun stands in [`Report::stop`].
+/// Settings that the stream can't be processed with; a drill of a stage that isn't there; electrodes to be followed by a
+/// decoder that can't be solved again. What ends a run that has begun stands in [`Report::stop`].
 pub fn run(
-    setup: Setup<'_>,
+    mut setup: Setup<'_>,
     mut source: Box<dyn SampleSource>,
     sinks: Vec<Box<dyn Sink>>,
 ) -> Result<Report, Error> {
@@ -111,7 +119,15 @@ pub fn run(
     let (deliveries, delivery_readers) = ring(vec![delivery::Slot::default(); DELIVERIES], n_sinks.max(1));
     let part = |channels: &Range<usize>| decoder::Part::new(setup.config.bins.features, channels.len());
     let parts: Vec<_> = channels.iter().map(part).collect();
-    let mut decoder = decoder::DecoderThread::new(joint, parts.clone(), deliveries, &plan);
+    let keeping = setup.keeping.take().zip(setup.decoder);
+    let (port, mut keeper) = match keeping {
+        Some((keeping, decoder)) => {
+            let (port, keeper) = keeper::keeper(keeping, &joint, decoder, plan.rate_hz)?;
+            (Some(port), Some(keeper))
+        }
+        None => (None, None),
+    };
+    let mut decoder = decoder::DecoderThread::new(joint, parts.clone(), deliveries, port, &plan);
 
     // Every thread takes its memory before the first block comes.
     let mut workers = Vec::new();
@@ -133,12 +149,19 @@ pub fn run(
 
     let ended = std::thread::scope(|scope| -> std::io::Result<Ended> {
         let (plan, sinks, pacer, source) = (&plan, &mut sinks, &mut pacer, &mut source);
+        let keeper = &mut keeper;
         let named = |name: &str| std::thread::Builder::new().name(name.to_string());
         let mut handles = Vec::new();
         if n_sinks > 0 {
             handles.push(
                 named("sinks")
                     .spawn_scoped(scope, move || plan.enter("sinks", None, &mut || sinks.run(plan)))?,
+            );
+        }
+        if let Some(keeper) = keeper {
+            handles.push(
+                named(KEEPER)
+                    .spawn_scoped(scope, move || plan.enter(KEEPER, None, &mut || keeper.run(plan)))?,
             );
         }
         let mut decoder = Some(&mut decoder);
@@ -188,6 +211,7 @@ pub fn run(
         pacer,
         workers,
         decoder,
+        keeper,
         sinks,
         channels,
     });
@@ -290,7 +314,8 @@ impl<'a> Plan<'a> {
         if let Some(core) = core {
             refused.extend(host::pin(core));
         }
-        if self.live.realtime {
+        // What solves has time, and goes behind all that has none.
+        if self.live.realtime && name != KEEPER {
             // Whatever waits for a block goes before what fills the next one.
             let below = u8::from(name == "source");
             refused.extend(host::ask_for_realtime(below));
@@ -300,6 +325,8 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// The name of the thread that looks after the decoder. It takes memory.
+pub const KEEPER: &str = "keeper";
 /// Channels that are worth a thread of their own: a quarter of a core's time at 20 kHz with AVX2.
 const CHANNELS_A_SHARD: usize = 16_384;
 /// Bins between a shard and the decoder: a quarter of a second and more.

@@ -3,6 +3,8 @@
 use super::decoder::DecoderThread;
 use super::delivery::SinkThread;
 use super::host::Used;
+use super::keeper::KeeperThread;
+use super::log::Swap;
 use super::meter::{Latency, Meter, Worst};
 use super::source::Pacer;
 use super::worker::Worker;
@@ -121,6 +123,18 @@ pub struct Report {
     pub faults: Vec<(f64, usize, Option<Fault>)>,
     /// Electrodes that are masked at the end.
     pub masked_channels: u64,
+    /// Decoders that took over while the stream ran, in order; of a run that follows its electrodes.
+    pub swaps: Vec<Swap>,
+    /// Channels that the decoder does without at the end; `None` where the electrodes are not followed.
+    pub lost_channels: Option<usize>,
+    /// Panics, as far as someone looks after the decoder.
+    pub panics: u32,
+    /// How often it was held for long enough to resume, likewise.
+    pub resumes: u32,
+    /// Rollbacks that were asked for where there was no decoder before.
+    pub refused_rollbacks: u32,
+    /// The log of swaps could not be written.
+    pub failed_log: bool,
     /// What the system refused, and what sinks failed of.
     pub notes: Vec<String>,
     /// Of a device at the end of a link, where everything went on the way.
@@ -181,12 +195,13 @@ pub(crate) struct Parts<'a> {
     pub(crate) pacer: Pacer,
     pub(crate) workers: Vec<Worker>,
     pub(crate) decoder: DecoderThread,
+    pub(crate) keeper: Option<KeeperThread<'a>>,
     pub(crate) sinks: SinkThread,
     pub(crate) channels: Vec<Range<usize>>,
 }
 
 pub(crate) fn assemble(parts: Parts<'_>) -> Report {
-    let Parts { info, plan, ended, usage, pacer, workers, decoder, sinks, .. } = parts;
+    let Parts { info, plan, ended, usage, pacer, workers, decoder, keeper, sinks, .. } = parts;
     let merged = |meter: fn(&Worker) -> &Meter| {
         let mut all = Meter::new();
         workers.iter().for_each(|worker| all.add(meter(worker)));
@@ -229,8 +244,16 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Report {
     notes.sort();
     notes.dedup();
     notes.extend(sinks.failures.iter().map(|error| format!("a sink failed and was left out: {error}")));
+    let kept = keeper.as_ref();
+    notes.extend(kept.into_iter().flat_map(notes_of));
     Report {
         link: None,
+        lost_channels: kept.and_then(KeeperThread::lost),
+        panics: kept.map_or(0, |keeper| keeper.panics),
+        resumes: kept.map_or(0, |keeper| keeper.resumes),
+        refused_rollbacks: kept.map_or(0, |keeper| keeper.refused_rollbacks),
+        failed_log: kept.is_some_and(|keeper| !keeper.failures.is_empty() || keeper.unheard() > 0),
+        swaps: keeper.map_or(Vec::new(), |keeper| keeper.swaps),
         synthetic: info.synthetic,
         n_channels: info.n_channels(),
         sample_rate_hz: info.sample_rate.hz(),
@@ -279,6 +302,19 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Report {
     }
 }
 
+/// What the keeper couldn't do.
+fn notes_of(keeper: &KeeperThread<'_>) -> Vec<String> {
+    let failed = |error: &Error| format!("the log of swaps failed and ends there: {error}");
+    let mut notes: Vec<String> = keeper.failures.iter().map(failed).collect();
+    if keeper.unheard() > 0 {
+        notes.push(format!("the log of swaps is not whole: {} lines are missing", keeper.unheard()));
+    }
+    if keeper.unsolved > 0 {
+        notes.push(format!("{} times the decoder could not be solved again and stayed", keeper.unsolved));
+    }
+    notes
+}
+
 /// Who fell behind, in words.
 fn late(shards: &[ShardReport], pacer: &Pacer, decoder: &DecoderThread, sinks: &SinkThread) -> Vec<Lateness> {
     let mut late = Vec::new();
@@ -308,7 +344,7 @@ fn late(shards: &[ShardReport], pacer: &Pacer, decoder: &DecoderThread, sinks: &
     if decoder.held_intents > 0 {
         let unknown = decoder.held_intents - decoder.late_intents.min(decoder.held_intents);
         let what = format!(
-            "{} intents were late and {unknown} of bins of which nothing came: all were held",
+            "{} intents were late and {unknown} of bins of which nothing came, or safety held them: all were held",
             decoder.late_intents
         );
         say("decoder".to_string(), what);

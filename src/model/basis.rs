@@ -2,6 +2,7 @@
 //! added to. Beside a model only where it was asked for: it is as large as the model's columns squared.
 
 use crate::error::Error;
+use crate::train::wide::WideMatrices;
 use crate::train::{Basis, KalmanParameters, Moments, Statistics};
 use faer::Mat;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -27,6 +28,14 @@ pub(super) fn to_bytes(basis: &Basis, weights: &[u8]) -> Vec<u8> {
         add("kalman_offset", vec![offset.len()], offset);
         add("kalman_features", vec![features.len()], &indices(features));
         add("kalman_n_features", vec![1], &[*n_features as f64]);
+    }
+    if let Some(WideMatrices { transition, drift, tuning, noise, offset }) = &basis.wide {
+        let n_states = offset.len();
+        add("wide_transition", vec![n_states, n_states], &rows_of(transition));
+        add("wide_drift", vec![n_states, n_states], &rows_of(drift));
+        add("wide_tuning", vec![noise.len(), n_states], tuning);
+        add("wide_noise", vec![noise.len()], noise);
+        add("wide_offset", vec![n_states], offset);
     }
     if let Some((statistics, strength)) = &basis.wiener {
         let Statistics { features, n_features, lags, n_outputs, n_scored, scale, folds } = statistics;
@@ -142,10 +151,30 @@ pub(super) fn from_bytes(bytes: &[u8], weights: &[u8], place: &str) -> Result<Ba
         let statistics = Statistics { features, n_features, lags, n_outputs, n_scored, scale, folds };
         basis.wiener = Some((statistics, strength));
     }
+    if tensors.tensor("wide_transition").is_ok() {
+        let wide = WideMatrices {
+            transition: matrix("wide_transition")?,
+            drift: matrix("wide_drift")?,
+            tuning: values("wide_tuning")?.1,
+            noise: values("wide_noise")?.1,
+            offset: values("wide_offset")?.1,
+        };
+        let n_states = wide.offset.len();
+        let square = |of: &Mat<f64>| (of.nrows(), of.ncols()) == (n_states, n_states);
+        let fits = square(&wide.transition)
+            && square(&wide.drift)
+            && wide.tuning.len() == wide.noise.len() * n_states
+            && wide.noise.iter().all(|noise| *noise > 0.0);
+        if !fits {
+            return Err(damaged("the Kalman filter's matrices don't fit each other".into()));
+        }
+        basis.wide = Some(wide);
+    }
     Ok(basis)
 }
 
-fn hash(weights: &[u8]) -> String {
+/// SHA-256 in hex.
+pub(super) fn hash(weights: &[u8]) -> String {
     Sha256::digest(weights).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -178,11 +207,19 @@ mod tests {
             scale: vec![1.0, 0.5, 0.25, 2.0],
             folds: vec![fold(1.0), fold(2.0)],
         };
-        let basis = Basis { wiener: Some((statistics.clone(), 30.0)), kalman: None };
+        let wide = WideMatrices {
+            transition: Mat::from_fn(2, 2, |i, j| (3 * i + j) as f64),
+            drift: Mat::identity(2, 2),
+            tuning: vec![0.5, -1.0, 0.0, 2.0, 1.0, 1.5],
+            noise: vec![1.0, 0.5, 0.75],
+            offset: vec![0.25, -0.5],
+        };
+        let basis =
+            Basis { wiener: Some((statistics.clone(), 30.0)), wide: Some(wide.clone()), ..Basis::default() };
         let bytes = to_bytes(&basis, b"weights");
         let read = from_bytes(&bytes, b"weights", "x").expect("as it was written");
         assert_eq!(read.wiener, Some((statistics, 30.0)));
-        assert!(read.kalman.is_none());
+        assert!(read.kalman.is_none() && read.wide == Some(wide));
         let error = from_bytes(&bytes, b"others", "x").expect_err("of other weights").to_string();
         assert!(error.contains("belongs to other weights"), "{error}");
         for cut in [0, 7, bytes.len() / 2, bytes.len() - 1] {

@@ -5,6 +5,7 @@
 //! a `model.toml` that was changed by hand is noticed.
 
 mod basis;
+mod button;
 mod card;
 mod weights;
 
@@ -209,6 +210,19 @@ impl Model {
         };
         let bytes = std::fs::read(&path).map_err(missing)?;
         basis::from_bytes(&bytes, &std::fs::read(folder.join(WEIGHTS_FILE)).map_err(missing)?, &place)
+    }
+
+    /// SHA-256 of the weights in a model's folder, in hex: by this a log or statistics know the model that they belong to.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn weights_sha256(folder: &Path) -> Result<String, Error> {
+        let path = folder.join(WEIGHTS_FILE);
+        let bytes = std::fs::read(&path).map_err(|error| {
+            Error::model(path.display().to_string(), format!("it can't be read ({error})"))
+                .legal("a model folder, as `efference train --out DIR` writes it")
+        })?;
+        Ok(basis::hash(&bytes))
     }
 
     /// Refuses a recording that the model wasn't trained for.

@@ -1,9 +1,9 @@
 //! `weights.safetensors`: the numbers of a model, and in its header the settings that they depend on.
 
-use super::{Model, ModelAbout, OutputAbout};
+use super::{Model, ModelAbout, OutputAbout, button};
 use crate::block::StreamKind;
-use crate::config::{Config, NormaliserKind, Reference};
-use crate::decode::{Decoder, LinearDecoder, Normaliser, Output, Weights};
+use crate::config::{Config, DecoderKind, NormaliserKind, Reference};
+use crate::decode::{Decoder, FullGain, LinearDecoder, Normaliser, Output, Weights};
 use crate::error::Error;
 use crate::filter::RegressionWeights;
 use crate::pipeline::Calibration;
@@ -31,6 +31,12 @@ pub(super) fn to_bytes(model: &Model) -> Vec<u8> {
     if !weights.output.is_empty() {
         tensors.push(("output", Dtype::F64, vec![n_outputs, n], f64s(&weights.output)));
     }
+    if let Some(gain) = model.decoder.linear().full_gain() {
+        for (name, matrix) in GAIN.into_iter().zip(gain.matrices()) {
+            tensors.push((name, Dtype::F64, vec![n, n], f64s(matrix)));
+        }
+    }
+    tensors.extend(model.decoder.clicker().map(button::to_tensors).unwrap_or_default());
     let thresholds = &model.calibration.thresholds;
     if !thresholds.is_empty() {
         tensors.push(("thresholds", Dtype::F32, vec![thresholds.len()], f32s(thresholds)));
@@ -103,8 +109,14 @@ pub(super) fn from_bytes(about: ModelAbout, bytes: &[u8], place: &str) -> Result
     let normaliser = Normaliser::from_parts(kind, narrow(floats("normaliser_mean")?.1), inverse)
         .filter(|normaliser| normaliser.n_features() == n_features)
         .ok_or_else(|| damaged("its normaliser has another width than its decoder".into()))?;
-    let linear = LinearDecoder::new(weights, output)
-        .ok_or_else(|| damaged("its tensors don't fit each other or are not finite".into()))?;
+    let mut linear = LinearDecoder::new(weights, output);
+    if about.config.decoder.kind == DecoderKind::FullKalman {
+        let [transition, drift, heard] = GAIN.map(|name| floats(name).map(|(_, values)| values));
+        let gain = FullGain::new(transition?, drift?, heard?);
+        linear = linear.zip(gain).and_then(|(linear, gain)| linear.with_full_gain(gain));
+    }
+    let linear =
+        linear.ok_or_else(|| damaged("its tensors don't fit each other or are not finite".into()))?;
     if let OutputAbout::Classes { names, .. } = &about.output
         && names.len() != linear.weights().offset.len()
     {
@@ -126,7 +138,13 @@ pub(super) fn from_bytes(about: ModelAbout, bytes: &[u8], place: &str) -> Result
         _ => None,
     };
     let calibration = Calibration { thresholds, reference };
-    Ok(Model { about, calibration, decoder: Decoder::new(normaliser, linear) })
+    let mut decoder = Decoder::new(normaliser, linear);
+    let button = button::from_tensors(|name| tensors.tensor(name).is_ok(), floats, damaged)?;
+    if let Some(clicker) = button {
+        let fits = decoder.with_click(clicker);
+        decoder = fits.ok_or_else(|| damaged("its button is of another width than its decoder".into()))?;
+    }
+    Ok(Model { about, calibration, decoder })
 }
 
 /// All that the weights were trained with, a line each: `key = value`.
@@ -170,6 +188,8 @@ fn compare_settings(weights: &str, model: &str, place: &str) -> Result<(), Error
         .hint("undo the change in model.toml, or train a model with it"))
 }
 
+/// A, W and G of a Kalman filter whose gain is carried from bin to bin.
+const GAIN: [&str; 3] = ["gain_transition", "gain_drift", "gain_heard"];
 /// The weights of a linear regression reference.
 const REFERENCE: &str = "reference";
 /// The header's one entry.

@@ -96,10 +96,15 @@ impl Joint {
         }
     }
 
-    /// As [`super::Pipeline::take_over_behind`].
-    pub fn take_over_behind(&mut self, bin: u64, prepared: Decoder) -> bool {
-        let prepared = if self.bin.touched.is_some() { prepared.for_crossings() } else { prepared };
-        self.outlet.as_mut().is_some_and(|outlet| outlet.take_over_behind(bin, prepared))
+    /// Goes on with `prepared` at once, between two bins; it becomes what was live. Takes and frees no memory; false, and nothing
+    /// happens, where there is no decoder or one of another shape or, for a stream of crossings, one that isn't made for it.
+    pub fn take_over(&mut self, prepared: &mut Decoder) -> bool {
+        self.outlet.as_mut().is_some_and(|outlet| outlet.take_over(prepared))
+    }
+
+    /// The bin that is or was put together last.
+    pub fn bin(&self) -> &Bin {
+        &self.bin
     }
 
     /// Does what can be done for the next bin before it is there. Changes no result, but how soon it is there.

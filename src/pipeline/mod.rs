@@ -87,6 +87,15 @@ pub enum Event<'a> {
     Done(Stage),
 }
 
+/// What someone says about stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Everything stops at once, until someone holds to resume.
+    Panic,
+    /// Someone holds the way to resume from now on, or has let go of it.
+    Hold(bool),
+}
+
 /// Where every frame of a stream went. Balanced: received + lost is the number of the next frame, whatever the
 /// blocks, gaps and repetitions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -211,13 +220,19 @@ impl Pipeline {
     }
 
     /// Goes on with `prepared` in place of its decoder behind bin `bin`, or behind the next one where that is past
-    /// ([`Decoder::take_over`]): as where electrodes were lost and the decoder was solved again for those that remain. False,
-    /// and nothing happens, where there is no decoder or one of another shape. A replay that is told the same bin says the
+    /// ([`Decoder::take_over`]): as where electrodes were lost and the decoder was solved again for those that remain. Several
+    /// may wait, each for its bin; one takes the place of those that wait for its bin or later ones. False, and nothing happens, where there is no decoder or one of another shape. A replay that is told the same bin says the
     /// same, however the stream is cut.
     pub fn take_over_behind(&mut self, bin: u64, prepared: Decoder) -> bool {
         let is_sparse = self.shard.is_sparse();
         let prepared = if is_sparse { prepared.for_crossings() } else { prepared };
         self.outlet.as_mut().is_some_and(|outlet| outlet.take_over_behind(bin, prepared))
+    }
+
+    /// From bin `bin` on, `said` counts, as if it had been said just before that bin; for a replay of what was said in a run.
+    /// Bins have to ascend from call to call.
+    pub fn say_at(&mut self, bin: u64, said: Said) {
+        self.outlet.iter_mut().for_each(|outlet| outlet.say(bin, said));
     }
 
     /// Forgets everything: as if just built.

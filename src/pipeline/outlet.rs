@@ -3,6 +3,7 @@
 //! In: bins in order. Out: an intent per bin. Guarantees that live, replay and demo have the same stages behind the decoder,
 //! and that safety is the last of them; a decoder whose state is no number any more starts afresh.
 
+use super::Said;
 use super::prepared::Prepared;
 use crate::binning::{Bin, BinSchedule};
 use crate::config::Config;
@@ -44,7 +45,7 @@ impl Outlet {
         if bin.starts_segment {
             self.dynamics.reset();
         }
-        self.prepared.take_over(&mut self.decoder, bin);
+        self.prepared.before(bin, &mut self.decoder, &mut self.safety);
         let mut intent = self.decoder.decode(bin);
         // Bins that nobody told of were lost too.
         let missing = self.last.map_or(0, |last| bin.index.saturating_sub(last + 1));
@@ -87,6 +88,16 @@ impl Outlet {
     /// Goes on with `prepared` behind bin `bin`; false where it is of another shape.
     pub(super) fn take_over_behind(&mut self, bin: u64, prepared: Decoder) -> bool {
         self.prepared.put(bin, prepared, &self.decoder)
+    }
+
+    /// Goes on with `prepared` at once, which becomes what was live; false, and nothing happens, where it is of another shape.
+    pub(super) fn take_over(&mut self, prepared: &mut Decoder) -> bool {
+        self.decoder.take_over(prepared)
+    }
+
+    /// From bin `bin` on, `said` counts.
+    pub(super) fn say(&mut self, bin: u64, said: Said) {
+        self.prepared.say(bin, said);
     }
 
     /// Does what can be done for the next bin while there is time. Changes no result.

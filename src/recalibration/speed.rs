@@ -25,7 +25,7 @@ impl SpeedProfile {
 
     /// At this distance so much was decoded `along` the way to a target of this radius.
     pub fn see(&mut self, far: f64, radius: f64, along: f64) {
-        if self.seen >= SEEN || !along.is_finite() || !(radius > 0.0) {
+        if self.seen >= SEEN || !along.is_finite() || radius.is_nan() || radius <= 0.0 {
             return;
         }
         let unit = *self.unit.get_or_insert(radius);

@@ -7,9 +7,10 @@
 use super::dataset::{Dataset, Targets};
 use super::gain::KalmanParameters;
 use super::statistics::{Moments, Statistics};
+use super::wide::{WideKalman, WideMatrices};
 use super::{Choices, Fitted, kalman, mean, scatter, wiener};
 use crate::config::{DecoderConfig, DecoderKind};
-use crate::decode::{Decoder, Weights};
+use crate::decode::{Clicker, Decoder, Weights};
 use crate::error::Error;
 
 /// What a decoder is solved again from.
@@ -19,6 +20,8 @@ pub struct Basis {
     pub wiener: Option<(Statistics, f64)>,
     /// Of a Kalman filter, with the features of a bin that it looks at and how many a bin has.
     pub kalman: Option<(KalmanParameters, Vec<usize>, usize)>,
+    /// Of a Kalman filter of very many channels.
+    pub wide: Option<WideMatrices>,
 }
 
 impl Basis {
@@ -35,9 +38,13 @@ impl Basis {
         let Targets::Movement(movement) = &data.targets else {
             return Err(Error::usage("the decoder", "it chooses among classes")
                 .field("decoder.kind")
-                .legal("wiener, kalman, velocity-kalman, blend"));
+                .legal(super::OF_MOVEMENT));
         };
         let kind = config.kind.settled(false);
+        if kind == DecoderKind::WideKalman {
+            let wide = WideKalman::of(data, movement, config)?;
+            return Ok(Basis { wide: Some(wide.matrices), ..Basis::default() });
+        }
         let normaliser = decoder.normaliser();
         let n_features = normaliser.n_features();
         let kept: Vec<usize> =
@@ -52,9 +59,8 @@ impl Basis {
             basis.wiener = Some((statistics, strength));
         }
         let with_position = kind != DecoderKind::VelocityKalman;
-        if let (DecoderKind::Kalman | DecoderKind::VelocityKalman | DecoderKind::Blend, Some(strength)) =
-            (kind, choices.kalman_ridge)
-        {
+        let is_kalman = !matches!(kind, DecoderKind::Wiener);
+        if let (true, Some(strength)) = (is_kalman, choices.kalman_ridge) {
             let config = DecoderConfig { ridge: vec![strength], ..config.clone() };
             let filter = kalman::fit(data, movement, &x, with_position, &config)?;
             basis.kalman = Some((filter.parameters, kept, n_features));
@@ -62,8 +68,36 @@ impl Basis {
         Ok(basis)
     }
 
+    /// `decoder`, which this is the basis of, without the channels `lost`: at rest, and itself where nothing is lost. Its button
+    /// no longer hears them. A bin has `n_channels`; behind the counts of all stands the power of each. `None` where that is singular.
+    pub fn without(&self, decoder: &Decoder, lost: &[usize], n_channels: usize) -> Option<Decoder> {
+        if lost.is_empty() {
+            let mut same = decoder.clone();
+            same.reset();
+            return Some(same);
+        }
+        let mut is_lost = vec![false; n_channels];
+        lost.iter().for_each(|&channel| is_lost[channel] = true);
+        let is_lost = |feature: usize| is_lost[feature % n_channels];
+        let solved = match (&self.kalman, decoder.linear().full_gain()) {
+            (Some((parameters, features, n_features)), Some(_)) => {
+                let keep: Vec<usize> = (0..features.len()).filter(|&at| !is_lost(features[at])).collect();
+                let (weights, gain) = parameters.full(&keep)?;
+                decoder.with_full_gain(scatter(weights, features, *n_features), gain)?
+            }
+            _ => decoder.with_weights(self.resolve(is_lost)?)?,
+        };
+        match decoder.clicker() {
+            None => Some(solved),
+            Some(clicker) => solved.with_click(deaf(clicker, is_lost)?),
+        }
+    }
+
     /// The weights for a bin of which the features in `lost` say nothing any more; `None` where that is singular.
     pub fn resolve(&self, lost: impl Fn(usize) -> bool) -> Option<Weights> {
+        if let Some(wide) = &self.wide {
+            return wide.weights(lost);
+        }
         let wiener = match &self.wiener {
             None => None,
             Some((statistics, strength)) => {
@@ -82,6 +116,17 @@ impl Basis {
             (wiener, kalman) => wiener.or(kalman),
         }
     }
+}
+
+/// A button that no longer hears the features that are lost: they count as their means. There is nothing that it could be
+/// solved again from.
+fn deaf(clicker: &Clicker, is_lost: impl Fn(usize) -> bool) -> Option<Clicker> {
+    let classes = clicker.classes();
+    let mut weights = classes.linear().weights().clone();
+    let n = weights.n_features;
+    let lost = weights.readout.iter_mut().enumerate().filter(|(at, _)| is_lost(at % n));
+    lost.for_each(|(_, weight)| *weight = 0.0);
+    Clicker::new(classes.with_weights(weights)?, clicker.rule())
 }
 
 /// Fits a Wiener filter on the sums of the sessions before, `statistics`, which `decoder` was fitted from, and of this one:
@@ -130,7 +175,7 @@ pub fn fit_onto(
         ..Choices::default()
     };
     let decoder = decoder.with_weights(weights).ok_or_else(singular)?;
-    Ok((Fitted { decoder, choices }, Basis { wiener: Some((sums, strength)), kalman: None }))
+    Ok((Fitted { decoder, choices }, Basis { wiener: Some((sums, strength)), ..Basis::default() }))
 }
 
 /// A Wiener filter on the features that are not lost, from sums over all.

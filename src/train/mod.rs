@@ -71,6 +71,9 @@ pub struct Choices {
     pub shrinkage: Option<f64>,
 }
 
+/// The words for decoders of movement.
+pub const OF_MOVEMENT: &str = "wiener, kalman, velocity-kalman, full-kalman, wide-kalman, blend";
+
 /// Fits the decoder that `config` asks for on `data.rows`.
 ///
 /// # Errors
@@ -88,6 +91,9 @@ pub fn fit(data: &Dataset, config: &DecoderConfig) -> Result<Fitted, Error> {
             .hint("a wider --bins A..B"));
     }
     data.check_targets(&rows, &place)?;
+    if let (Targets::Movement(movement), DecoderKind::WideKalman) = (&data.targets, kind) {
+        return fit_wide(data, movement, config, rows.len());
+    }
     let keep = data.features_with_events(config)?;
     let used = data.features.select(ndarray::Axis(0), &rows);
     let normaliser = Normaliser::fit(config.normaliser(), used.view(), &keep);
@@ -106,6 +112,7 @@ pub fn fit(data: &Dataset, config: &DecoderConfig) -> Result<Fitted, Error> {
         ..Choices::default()
     };
     let normalised = data.normalised(&normaliser, &kept);
+    let mut gain = None;
     let (weights, output) = match (&data.targets, config.kind) {
         (Targets::Movement(movement), DecoderKind::Wiener) => {
             let weights =
@@ -118,6 +125,15 @@ pub fn fit(data: &Dataset, config: &DecoderConfig) -> Result<Fitted, Error> {
             let filter = kalman::fit(data, movement, &normalised, with_position, config)?;
             choices.kalman_ridge = Some(filter.strength);
             (filter.weights, movement.output(with_position))
+        }
+        (Targets::Movement(movement), DecoderKind::FullKalman) => {
+            let filter = kalman::fit(data, movement, &normalised, true, config)?;
+            choices.kalman_ridge = Some(filter.strength);
+            let all: Vec<usize> = (0..kept.len()).collect();
+            let singular = || Error::fit(&place, "it is singular").field("decoder.ridge");
+            let (weights, carried) = filter.parameters.full(&all).ok_or_else(singular)?;
+            gain = Some(carried);
+            (weights, movement.output(true))
         }
         (Targets::Movement(movement), DecoderKind::Blend) => {
             let wiener =
@@ -142,7 +158,7 @@ pub fn fit(data: &Dataset, config: &DecoderConfig) -> Result<Fitted, Error> {
         (Targets::Movement(_), _) => {
             return Err(Error::usage(&place, "it chooses among classes; this recording has movement")
                 .field("decoder.kind")
-                .legal("wiener, kalman, velocity-kalman, blend"));
+                .legal(OF_MOVEMENT));
         }
         (Targets::Classes { .. }, _) => {
             return Err(Error::usage(&place, "it decodes movement; this recording has classes")
@@ -151,12 +167,33 @@ pub fn fit(data: &Dataset, config: &DecoderConfig) -> Result<Fitted, Error> {
         }
     };
     let weights = scatter(weights, &kept, keep.len());
-    let linear = LinearDecoder::new(weights, output).ok_or_else(|| {
+    let linear = LinearDecoder::new(weights, output);
+    let linear = linear.and_then(|linear| match gain {
+        Some(gain) => linear.with_full_gain(gain),
+        None => Some(linear),
+    });
+    let linear = linear.ok_or_else(|| {
         Error::fit(&place, "the fit is singular: its weights are not finite numbers")
             .legal("features that are not copies of one another, and more bins than features or a ridge")
             .hint("a larger decoder.ridge, or fewer lags")
     })?;
     Ok(Fitted { decoder: Decoder::new(normaliser, linear), choices })
+}
+
+fn fit_wide(
+    data: &Dataset,
+    movement: &Movement,
+    config: &DecoderConfig,
+    n_bins: usize,
+) -> Result<Fitted, Error> {
+    let filter = wide::WideKalman::of(data, movement, config)?;
+    let decoder = filter.steady(|_| false).ok_or_else(|| {
+        Error::fit("fit of the Kalman filter", "its gain doesn't converge").hint("a wider --bins A..B")
+    })?;
+    let inverse = filter.normaliser.inverse_deviation();
+    let left_out: Vec<usize> = (0..inverse.len()).filter(|&channel| inverse[channel] == 0.0).collect();
+    let n_features = inverse.len() - left_out.len();
+    Ok(Fitted { decoder, choices: Choices { n_bins, n_features, left_out, ..Choices::default() } })
 }
 
 /// Faster than anyone intends who moved like this: three times the fastest bin of the rows, in the movement's unit a second,

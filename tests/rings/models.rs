@@ -9,7 +9,7 @@
 mod rings;
 
 use loom::thread;
-use rings::{Reader, WaitStrategy, Waited, Writer, ring};
+use rings::{Reader, WaitStrategy, Waited, Writer, hand_over, ring};
 
 fn publish(writer: &mut Writer<u64>, number: u64) {
     let mut slot = writer.claim();
@@ -150,5 +150,23 @@ fn the_end_is_not_lost() {
         let reading = thread::spawn(move || wait_until_closed(reader, 0));
         drop(writer);
         reading.join().unwrap();
+    });
+}
+
+#[test]
+fn what_is_handed_over_has_one_owner() {
+    loom::model(|| {
+        let (mut giver, mut taker) = hand_over();
+        let thread = thread::spawn(move || {
+            let mut taken = Vec::new();
+            for _ in 0..3 {
+                taken.extend(taker.take().map(|number: Box<u64>| *number));
+            }
+            (taker, taken)
+        });
+        let given: Vec<u64> = (0..2).filter(|number| giver.give(Box::new(*number)).is_ok()).collect();
+        let (mut taker, mut taken) = thread.join().unwrap();
+        taken.extend(taker.take().map(|number| *number));
+        assert_eq!(taken, given, "each once, in order");
     });
 }

@@ -216,7 +216,6 @@ fn draw_lanes(firing: &mut Firing, key: u32, candidates: &mut Candidates) {
 }
 
 #[inline(always)]
-#[expect(clippy::needless_range_loop, reason = "lanes side by side, as the machine takes them")]
 fn set_chance_lanes(chunk: &Chunk, intended: &Intended, firing: &mut Firing) {
     let mut velocity = [[0.0; LANES]; 2];
     for (l, &delay_ms) in chunk.delay_ms.iter().enumerate() {

@@ -6,31 +6,40 @@
 //! is then believed less than it should be, and the more channels there are the closer the filter comes to trusting each bin
 //! alone; a Wiener filter ([`super::fit`]) knows what channels share.
 
-use super::super::dataset::Movement;
+use super::super::dataset::{Dataset, Movement};
 use super::super::gain::{row_major, steady_state};
 use super::super::kalman::least_squares;
 use super::super::wiener::targets;
 use super::counts::LANES;
 use super::{Counts, Scaling};
-use crate::config::{DecoderConfig, RidgeShape};
+use crate::config::{DecoderConfig, NormaliserKind, RidgeShape};
 use crate::decode::{Decoder, LinearDecoder, Normaliser, Weights};
 use crate::error::Error;
 use faer::Mat;
 
-/// The matrices of a fitted filter.
+/// A fitted filter.
 #[derive(Clone, Debug)]
 pub struct WideKalman {
-    /// A and W: states × states.
-    transition: Mat<f64>,
-    drift: Mat<f64>,
-    /// C: channels × states, row-major; 0 where a channel is left out.
-    tuning: Vec<f64>,
-    /// The diagonal of Q.
-    noise: Vec<f64>,
-    /// h: the means of velocity and position.
-    offset: Vec<f64>,
-    normaliser: Normaliser,
+    /// What its weights follow from.
+    pub matrices: WideMatrices,
+    /// Of the counts.
+    pub normaliser: Normaliser,
     n_axes: usize,
+}
+
+/// The matrices of a fitted filter, over all channels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WideMatrices {
+    /// A: states × states.
+    pub transition: Mat<f64>,
+    /// W: states × states.
+    pub drift: Mat<f64>,
+    /// C: channels × states, row-major; 0 where a channel is left out.
+    pub tuning: Vec<f64>,
+    /// The diagonal of Q.
+    pub noise: Vec<f64>,
+    /// h: the means of velocity and position.
+    pub offset: Vec<f64>,
 }
 
 impl WideKalman {
@@ -91,19 +100,59 @@ impl WideKalman {
         // z-scored counts have variance 1.
         let noise = tuning.chunks_exact(n_states).map(|row| (1.0 - explained(row)).max(NOISE_MIN)).collect();
         let (normaliser, n_axes) = (scaling.normaliser, movement.axes.len());
-        Ok(WideKalman { transition: a, drift, tuning, noise, offset, normaliser, n_axes })
+        let matrices = WideMatrices { transition: a, drift, tuning, noise, offset };
+        Ok(WideKalman { matrices, normaliser, n_axes })
+    }
+
+    /// Fits on the rows of a dataset of counts.
+    ///
+    /// # Errors
+    /// As [`WideKalman::fit`]; features that are not counts alone; another normaliser than z-scores.
+    pub(in crate::train) fn of(
+        data: &Dataset,
+        movement: &Movement,
+        config: &DecoderConfig,
+    ) -> Result<Self, Error> {
+        let place = "fit of the Kalman filter";
+        let n_channels = data.features.ncols();
+        if data.kinds.has_power() || n_channels > usize::from(u16::MAX) + 1 {
+            let found = format!("{n_channels} features, of power too or too many");
+            return Err(Error::usage(place, found)
+                .field("bins.features")
+                .legal("counts of 65,536 channels at most")
+                .hint("bins.features = \"counts\", or another decoder"));
+        }
+        if config.normaliser() != NormaliserKind::Zscore {
+            return Err(Error::usage(place, format!("counts by `{}`", config.normaliser().name()))
+                .field("decoder.normaliser")
+                .legal("zscore"));
+        }
+        let mut counts = Counts::new(n_channels);
+        for (row, &starts_segment) in data.features.rows().into_iter().zip(&data.starts_segment) {
+            let heard = row.iter().enumerate().filter(|(_, count)| **count != 0.0);
+            counts.push(starts_segment, heard.map(|(channel, &count)| (channel as u16, count)));
+        }
+        Self::fit(&counts, movement, &data.fit_rows(), config, 1)
     }
 
     /// The filter with steady-state gain over the channels that are not lost; `None` where it doesn't converge.
     pub fn steady(&self, lost: impl Fn(usize) -> bool) -> Option<Decoder> {
+        let weights = self.matrices.weights(lost)?;
+        let has_position = weights.n_states > self.n_axes;
+        let output = crate::decode::Output::Move { n_axes: self.n_axes, has_position };
+        Some(Decoder::new(self.normaliser.clone(), LinearDecoder::new(weights, output)?))
+    }
+}
+
+impl WideMatrices {
+    /// The weights with steady-state gain over the channels that are not lost; `None` where it doesn't converge.
+    pub fn weights(&self, lost: impl Fn(usize) -> bool) -> Option<Weights> {
         let (n, n_states) = (self.noise.len(), self.offset.len());
         let mut n_matrix = vec![0.0; n * n_states];
         let mut g = Mat::<f64>::zeros(n_states, n_states);
         let rows = self.tuning.chunks_exact(n_states).zip(n_matrix.chunks_exact_mut(n_states));
-        for (channel, (row, into)) in rows.enumerate() {
-            if lost(channel) || self.normaliser.inverse_deviation()[channel] == 0.0 {
-                continue;
-            }
+        // A channel that is left out has no tuning and adds nothing.
+        for (channel, (row, into)) in rows.enumerate().filter(|(channel, _)| !lost(*channel)) {
             for i in 0..n_states {
                 into[i] = row[i] / self.noise[channel];
                 (0..n_states).for_each(|j| g[(i, j)] += into[i] * row[j]);
@@ -119,11 +168,7 @@ impl WideKalman {
             }
         }
         let (recurrence, offset) = (row_major(recurrence.as_ref()), self.offset.clone());
-        let weights =
-            Weights { n_features: n, lags: 1, n_states, readout, recurrence, output: vec![], offset };
-        let has_position = n_states > self.n_axes;
-        let output = crate::decode::Output::Move { n_axes: self.n_axes, has_position };
-        Some(Decoder::new(self.normaliser.clone(), LinearDecoder::new(weights, output)?))
+        Some(Weights { n_features: n, lags: 1, n_states, readout, recurrence, output: vec![], offset })
     }
 }
 

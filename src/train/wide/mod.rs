@@ -11,7 +11,7 @@ mod kalman;
 mod shifted;
 
 pub use counts::Counts;
-pub use kalman::WideKalman;
+pub use kalman::{WideKalman, WideMatrices};
 
 use super::Choices;
 use super::cross_validation::folds;
