@@ -3,7 +3,7 @@
 //! In: the bins of the calibration, with what was asked for in them. Out: a [`Clicker`], and how it did on the last fifth of
 //! the bins with requests when it was fitted on those before: how late the button goes down, how often not at all, and how often
 //! when nobody asked. The classes are told apart by an LDA (Kim et al. 2011, IEEE TNSRE 19:193) and made steady by a hidden
-//! Markov model ([`crate::decode::click`]).
+//! Markov model ([`crate::decode::click`]). Since a user rests while it clicks, that it rests is a part of what is learnt.
 
 use super::collected::Collected;
 use crate::config::{DecoderConfig, DecoderKind, Features};
