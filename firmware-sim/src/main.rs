@@ -30,6 +30,7 @@ enum Command {
     Serve(Box<ServeArgs>),
     Profiles,
     Faults(FaultsArgs),
+    Radio(RadioArgs),
 }
 
 /// Serve an implant at an address until Ctrl-C.
@@ -40,6 +41,7 @@ Examples:
   firmware-sim serve neuralink-n1,seed=3 --listen 'udp://127.0.0.1:47500?key=implant.key'
   firmware-sim serve paradromics-50k --spikes --budget 1300000 --listen 'tcp://127.0.0.1:47500?key=implant.key'
   firmware-sim serve blackrock-utah --faults firmware-sim/faults/loss5.toml --listen 'unix:///tmp/implant?plain'
+  firmware-sim serve neuralink-n1 --spikes --ble=bluez:hci0 --key implant.key --name Implant
   firmware-sim serve neuralink-n1 --spikes --ble=hci1 --key implant.key --name Implant
   firmware-sim serve neuralink-n1 --spikes --ble --radio errors=0.1 --key implant.key")]
 struct ServeArgs {
@@ -87,12 +89,11 @@ struct ServeArgs {
 /// Bluetooth LE in place of an address, in a build with the feature `ble`.
 #[derive(Args)]
 struct BleArgs {
-    /// Over Bluetooth LE: on the adapter hciN, or on a modelled radio behind /dev/vhci
+    /// Over Bluetooth LE: by BlueZ, on the adapter hciN alone, or on a modelled radio behind /dev/vhci
     #[arg(
         long,
-        value_name = "hciN|vhci",
+        value_name = "bluez[:hciN]|hciN|vhci",
         num_args = 0..=1,
-        require_equals = true,
         default_missing_value = "vhci",
         conflicts_with = "listen"
     )]
@@ -125,6 +126,15 @@ struct FaultsArgs {
     script: String,
 }
 
+/// Two new Bluetooth adapters of this computer with a modelled radio between them, until Ctrl-C: the first is the central's,
+/// the second the peripheral's. Needs the kernel's hci_vhci, and root.
+#[derive(Args)]
+struct RadioArgs {
+    /// What it does: a TOML file, or errors=0.1,blackout_at_s=3
+    #[arg(value_name = "FILE.toml|KEY=VALUE,…")]
+    radio: Option<String>,
+}
+
 static STOP: AtomicBool = AtomicBool::new(false);
 
 fn main() -> ExitCode {
@@ -134,6 +144,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => run(&args),
         Command::Profiles => profiles(),
+        Command::Radio(args) => between_adapters(&args),
         Command::Faults(args) => script(&args.script).map(|script| println!("{script}")),
     };
     match done {
@@ -227,9 +238,34 @@ fn run(args: &ServeArgs) -> Result<(), Error> {
 
 #[cfg(not(feature = "ble"))]
 fn over_bluetooth(_: &ServeArgs, _: Body, _: &str, _: f64) -> Result<(), Error> {
-    Err(Error::usage("--ble", "this build knows no Bluetooth")
-        .hint("cargo build -p firmware-sim --features ble"))
+    Err(without("--ble"))
 }
+
+#[cfg(not(feature = "ble"))]
+fn between_adapters(_: &RadioArgs) -> Result<(), Error> {
+    Err(without("radio"))
+}
+
+#[cfg(not(feature = "ble"))]
+fn without(place: &str) -> Error {
+    Error::usage(place, "this build knows no Bluetooth").hint("cargo build -p firmware-sim --features ble")
+}
+
+#[cfg(feature = "ble")]
+fn between_adapters(args: &RadioArgs) -> Result<(), Error> {
+    use firmware_sim::ble::radio::RadioSettings;
+    let radio = args.radio.as_deref();
+    let radio = radio.map_or_else(|| Ok(RadioSettings::default()), RadioSettings::of_argument)?;
+    firmware_sim::ble::serve::between_adapters(radio, &STOP)
+}
+
+#[cfg(feature = "ble")]
+fn is_adapter(name: &str) -> bool {
+    name.strip_prefix("hci").is_some_and(|number| number.parse::<u16>().is_ok())
+}
+
+#[cfg(feature = "ble")]
+const CONTROLLERS: &str = "vhci; bluez, or bluez:hci0 and so on; hci0 and so on";
 
 #[cfg(feature = "ble")]
 fn over_bluetooth(args: &ServeArgs, body: Body, what: &str, seconds: f64) -> Result<(), Error> {
@@ -241,8 +277,12 @@ fn over_bluetooth(args: &ServeArgs, body: Body, what: &str, seconds: f64) -> Res
     let choice = ble.ble.as_deref().unwrap_or_default();
     let controller = match (choice, choice.strip_prefix("hci").map(str::parse)) {
         ("vhci", _) => ControllerChoice::Modelled(radio),
+        ("bluez", _) => ControllerChoice::BlueZ(None),
         (_, Some(Ok(number))) => ControllerChoice::Hci(number),
-        _ => return Err(Error::usage("--ble", format!("`{choice}`")).legal("vhci, or hci0, hci1 and so on")),
+        _ => match choice.strip_prefix("bluez:").filter(|adapter| is_adapter(adapter)) {
+            Some(adapter) => ControllerChoice::BlueZ(Some(adapter.to_string())),
+            None => return Err(Error::usage("--ble", format!("`{choice}`")).legal(CONTROLLERS)),
+        },
     };
     if !ATT_MTUS.contains(&ble.att_mtu) {
         return Err(Error::usage("--att-mtu", ble.att_mtu.to_string()).legal("23, 247 or 517"));

@@ -143,4 +143,10 @@ CHECKS = {
     "two": two,
     "adapter_off": recovers(250, (2, 3), 400),
     "bluetoothd_restart": recovers(250, (2, 3), 500),
+    "bluez": clean,
+    "bluez_full_rate": full_rate,
+    "bluez_blackout": recovers(250, (2,), 700),
+    "bluez_reboot": reboot,
+    "bluez_adapter_off": recovers(250, (2, 3), 400),
+    "bluez_restart": recovers(250, (2, 3), 500),
 }

@@ -10,6 +10,9 @@
 //! | [`TELEMETRY`] | notify | packets of the device: battery, temperature, impedances, statistics of the radio |
 //! | [`VERSION`] | read | one byte, [`crate::packet::VERSION`]: tells before anything is written whether they can speak |
 //!
+//! An indication of no bytes is no packet: a device whose stack doesn't tell what the radio has taken sees it by the
+//! confirmation.
+//!
 //! All of them, [`VERSION`] excepted, are sealed by the link's own session: bonding of the two adapters is welcome and not
 //! relied on. Sequence numbers run through the characteristics, whichever carries a packet.
 

@@ -1,18 +1,14 @@
 //! One connection, from the host's arrival to its going.
 //!
-//! In: what the host writes. Out: packets of the implant, each on the characteristic of its [`Lane`]. Guarantees: nothing
-//! is taken from the firmware before the host listens and the stack has room for it.
+//! In: what the host writes. Out: packets of the implant, each on the characteristic of its [`Lane`].
 
+use super::carrier::{Carrier, Control, indicate, send};
 use super::gatt::Handles;
 use super::serve::Desk;
 use bt_hci::cmd::le::{LeReadLocalSupportedFeatures, LeSetDataLength, LeSetPhy};
 use bt_hci::controller::{ControllerCmdAsync, ControllerCmdSync};
-use efference::sources::link::PACKET_MAX;
 use efference::wire::gatt::packet_max;
 use efference_firmware::link::Lane;
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use tokio::sync::Notify;
 use trouble_host::prelude::*;
 
 /// Serves it until it is over.
@@ -30,39 +26,42 @@ pub(super) async fn connected<C, P>(
     P: PacketPool,
 {
     let control = Control::default();
+    let carrier = Attributes { handles, connection };
     let asking = async {
         ask(desk, stack, connection).await;
-        send(desk, handles, connection, &control).await;
+        send(desk, &carrier, &control).await;
     };
     tokio::select! {
         () = hear(desk, handles, connection) => {}
         () = asking => {}
-        () = indicate(desk, handles, connection, &control) => {}
+        () = indicate(desk, &carrier, &control) => {}
     }
 }
 
-/// Greetings and acknowledgements on their way. An indication waits for its confirmation, data don't wait for either.
-#[derive(Default)]
-struct Control {
-    packets: RefCell<VecDeque<Vec<u8>>>,
-    wake: Notify,
+/// TrouBLE's end of a connection.
+struct Attributes<'a, 'stack, 'server, P: PacketPool> {
+    handles: &'a Handles,
+    connection: &'a GattConnection<'stack, 'server, P>,
 }
 
-async fn indicate<P: PacketPool>(
-    desk: &Desk,
-    handles: &Handles,
-    connection: &GattConnection<'_, '_, P>,
-    control: &Control,
-) {
-    loop {
-        let next = control.packets.borrow_mut().pop_front();
-        match next {
-            Some(packet) => {
-                let sent = handles.control.indicate_raw(connection, &packet, false).await;
-                desk.served.borrow_mut().tell(Lane::Control, packet.len(), sent.is_ok());
-            }
-            None => control.wake.notified().await,
-        }
+impl<P: PacketPool> Carrier for Attributes<'_, '_, '_, P> {
+    fn is_heard(&self) -> bool {
+        // Whether acknowledgements are listened to can't be asked of TrouBLE 0.8; a host that misses one asks again.
+        self.handles.data.should_notify(self.connection)
+    }
+
+    fn packet_max(&self) -> usize {
+        packet_max(self.connection.raw().att_mtu())
+    }
+
+    async fn notify(&self, lane: Lane, packet: &[u8]) -> bool {
+        let characteristic =
+            if lane == Lane::Telemetry { &self.handles.telemetry } else { &self.handles.data };
+        characteristic.notify_raw(self.connection, packet, false).await.is_ok()
+    }
+
+    async fn indicate(&self, packet: &[u8]) -> bool {
+        self.handles.control.indicate_raw(self.connection, packet, false).await.is_ok()
     }
 }
 
@@ -145,95 +144,6 @@ async fn hear<P: PacketPool>(desk: &Desk, handles: &Handles, connection: &GattCo
     }
 }
 
-/// What the implant has to say; never ends by itself.
-async fn send<P: PacketPool>(
-    desk: &Desk,
-    handles: &Handles,
-    connection: &GattConnection<'_, '_, P>,
-    control: &Control,
-) {
-    let mut packet = [0; PACKET_MAX];
-    let mut was_heard = false;
-    let mut last = Vec::new();
-    loop {
-        // Whether acknowledgements are listened to can't be asked of TrouBLE 0.8; a host that misses one asks again.
-        let is_heard = handles.data.should_notify(connection);
-        if is_heard && !was_heard {
-            desk.body.borrow_mut().begin_carrier();
-        }
-        was_heard = is_heard;
-        let polled = if is_heard {
-            let mtu = packet_max(connection.raw().att_mtu());
-            desk.body.borrow_mut().poll_packet_apart(mtu, &mut packet)
-        } else {
-            None
-        };
-        let Some((n, lane)) = polled else {
-            let (n_again, seconds) = {
-                let served = desk.served.borrow();
-                (served.again.0, served.span.map_or(0.0, |(from, _)| served.seconds - from))
-            };
-            let is_due = desk.settings.flood_hz.is_some_and(|hz| (n_again as f64) < hz * seconds);
-            if is_due && is_heard && !last.is_empty() {
-                again(desk, handles, connection, &last).await;
-            } else {
-                desk.wake.notified().await;
-            }
-            continue;
-        };
-        let packet = &packet[..n];
-        // Each notification waits until the stack has room.
-        let sent = match lane {
-            Lane::Control => {
-                let mut packets = control.packets.borrow_mut();
-                // What is too much is greetings, again and again; the host asks for another.
-                if packets.len() < CONTROL_MAX {
-                    packets.push_back(packet.to_vec());
-                }
-                control.wake.notify_one();
-                continue;
-            }
-            Lane::Telemetry => handles.telemetry.notify_raw(connection, packet, false).await,
-            Lane::Data => handles.data.notify_raw(connection, packet, false).await,
-        };
-        desk.served.borrow_mut().tell(lane, n, sent.is_ok());
-        if lane != Lane::Data {
-            continue;
-        }
-        if desk.settings.flood_hz.is_some() && n >= last.len() {
-            last = packet.to_vec();
-        }
-        if let Some(after) = desk.settings.replay_after {
-            let old = {
-                let mut sent = desk.sent.borrow_mut();
-                sent.push_back(packet.to_vec());
-                if sent.len() > after { sent.pop_front() } else { None }
-            };
-            if let Some(old) = old {
-                again(desk, handles, connection, &old).await;
-            }
-        }
-    }
-}
-
-/// Sends an old packet.
-async fn again<P: PacketPool>(
-    desk: &Desk,
-    handles: &Handles,
-    connection: &GattConnection<'_, '_, P>,
-    old: &[u8],
-) {
-    if handles.data.notify_raw(connection, old, false).await.is_ok() {
-        let mut served = desk.served.borrow_mut();
-        served.tell_again(old.len());
-    } else {
-        // Without a connection nothing waits for room.
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
-}
-
-/// Two greetings in the smallest packets.
-const CONTROL_MAX: usize = 32;
 /// With data length extension, and how long they take on the slow PHY, µs.
 const OCTETS: u16 = 251;
 const OCTETS_US: u16 = 2_120;

@@ -43,7 +43,7 @@ pub(super) fn server<P: PacketPool>(told: Told<'_>) -> Option<(Server<'_, P>, Ha
     power.build();
 
     let mut device = table.add_service(Service::new(DEVICE_INFORMATION));
-    device.add_characteristic_ro(MANUFACTURER, "efference, synthetic").build();
+    device.add_characteristic_ro(MANUFACTURER, MADE_BY).build();
     device.add_characteristic_ro(MODEL, told.model).build();
     device.add_characteristic_ro(FIRMWARE, env!("CARGO_PKG_VERSION")).build();
     device.build();
@@ -62,10 +62,12 @@ pub(super) fn server<P: PacketPool>(told: Told<'_>) -> Option<(Server<'_, P>, Ha
 
 /// Room for all of them.
 const ATTRIBUTES_MAX: usize = 40;
+/// What stands for the manufacturer.
+pub(super) const MADE_BY: &str = "efference, synthetic";
 // Assigned numbers of the Bluetooth SIG.
-const DEVICE_INFORMATION: u16 = 0x180a;
-const MANUFACTURER: u16 = 0x2a29;
-const MODEL: u16 = 0x2a24;
-const FIRMWARE: u16 = 0x2a26;
-const BATTERY: u16 = 0x180f;
-const BATTERY_LEVEL: u16 = 0x2a19;
+pub(super) const DEVICE_INFORMATION: u16 = 0x180a;
+pub(super) const MANUFACTURER: u16 = 0x2a29;
+pub(super) const MODEL: u16 = 0x2a24;
+pub(super) const FIRMWARE: u16 = 0x2a26;
+pub(super) const BATTERY: u16 = 0x180f;
+pub(super) const BATTERY_LEVEL: u16 = 0x2a19;

@@ -4,12 +4,13 @@
 //! controller takes is the budget: a packet is made when there is room for it and not before, so that the newest data are
 //! in it and the firmware's rate control sees what the radio carries. An implant without power forgets its stack too.
 
+use super::bluez::{self, Lent};
 use super::connection::connected;
 use super::gatt::{Told, server};
 use super::pool::Pool;
 use super::radio::RadioSettings;
 use super::transport::Channel;
-use super::vhci::{FromImplant, Vhci};
+use super::vhci::{FromImplant, Pair, Vhci};
 use crate::body::Body;
 use bt_hci_transport::{ReadHciError, Transport};
 use efference::Error;
@@ -34,9 +35,9 @@ pub struct Settings {
     pub name: String,
     /// Device information.
     pub model: String,
-    /// Largest ATT_MTU agreed to: one of [`ATT_MTUS`].
+    /// Largest ATT_MTU agreed to: one of [`ATT_MTUS`]. BlueZ agrees to 517, whatever it is.
     pub att_mtu: u16,
-    /// Connection intervals to ask for, from and to, ms; `None` asks for nothing.
+    /// Connection intervals to ask for, from and to, ms; `None` asks for nothing. BlueZ never asks.
     pub interval_ms: Option<(f64, f64)>,
     /// Each packet of data is sent again so many packets later, for tests of what the host does with it.
     pub replay_after: Option<usize>,
@@ -51,6 +52,8 @@ pub enum ControllerChoice {
     Hci(u16),
     /// A modelled radio, whose other end is a new adapter of this machine.
     Modelled(RadioSettings),
+    /// BlueZ's adapter `hciN`, or its first one, and BlueZ's stack in place of TrouBLE.
+    BlueZ(Option<String>),
 }
 
 /// What became of everything.
@@ -89,6 +92,8 @@ pub(super) struct Desk {
     pub(super) sent: RefCell<VecDeque<Vec<u8>>>,
     /// Something may have to be sent.
     pub(super) wake: Notify,
+    /// What has to be put right in the system at the end.
+    pub(super) lent: RefCell<Lent>,
     is_on: Cell<bool>,
 }
 
@@ -110,6 +115,7 @@ pub fn serve(
         served: RefCell::default(),
         sent: RefCell::default(),
         wake: Notify::new(),
+        lent: RefCell::default(),
         is_on: Cell::new(true),
     });
     let local = tokio::task::LocalSet::new();
@@ -117,10 +123,12 @@ pub fn serve(
     let task = local.run_until(async {
         let desk = Rc::clone(&desk);
         tokio::task::spawn_local(async move {
-            tokio::select! {
+            let done = tokio::select! {
                 over = live(&desk, seconds, stop) => over,
                 lost = radiate(&desk) => lost,
-            }
+            };
+            bluez::leave(&desk).await;
+            done
         })
         .await
     });
@@ -134,6 +142,26 @@ pub fn serve(
         body.implant().with(|implant| (implant.link().n_sent_in_all(), implant.link().bins_dropped()));
     (served.datagrams, served.bins_dropped) = (body.sent_before + sent, dropped);
     Ok(served)
+}
+
+/// Two new adapters of this computer with a modelled radio between them, until `stop`.
+///
+/// # Errors
+/// A kernel without `/dev/vhci`, or one that takes an adapter away.
+pub fn between_adapters(radio: RadioSettings, stop: &'static AtomicBool) -> Result<(), Error> {
+    let failed = |error: std::io::Error| Error::usage("radio", error.to_string());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    runtime.block_on(async {
+        let mut pair = Pair::open(radio)?;
+        let [central, peripheral] = pair.numbers();
+        eprintln!("hci{central} is the central's, hci{peripheral} the peripheral's; Ctrl-C ends it");
+        let stopped = async {
+            while !stop.load(Ordering::Relaxed) {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        tokio::select! { lost = pair.run() => lost, () = stopped => Ok(()) }
+    })
 }
 
 /// The implant's own time.
@@ -165,6 +193,7 @@ async fn live(desk: &Desk, seconds: f64, stop: &AtomicBool) -> Result<(), Error>
 /// Its radio.
 async fn radiate(desk: &Desk) -> Result<(), Error> {
     match desk.settings.controller.clone() {
+        ControllerChoice::BlueZ(adapter) => bluez::radiate(desk, adapter.as_deref()).await,
         ControllerChoice::Hci(number) => loop {
             until_on(desk).await;
             let transport = bt_hci_linux::Transport::new(number).map_err(|error| {
@@ -192,13 +221,13 @@ async fn radiate(desk: &Desk) -> Result<(), Error> {
     }
 }
 
-async fn until_on(desk: &Desk) {
+pub(super) async fn until_on(desk: &Desk) {
     while !desk.is_on.get() {
         tokio::time::sleep(STEP).await;
     }
 }
 
-async fn until_off(desk: &Desk) {
+pub(super) async fn until_off(desk: &Desk) {
     while desk.is_on.get() {
         tokio::time::sleep(STEP).await;
     }
@@ -343,6 +372,7 @@ impl std::fmt::Display for Served {
 
 /// What can be agreed to; the smallest, what fits into one packet of the link layer, and the largest.
 pub const ATT_MTUS: [u16; 3] = [23, 247, 517];
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 const STEP: Duration = Duration::from_millis(1);
 const COMMANDS: usize = 8;
 /// Of L2CAP: signals, ATT, security.

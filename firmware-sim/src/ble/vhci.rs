@@ -1,4 +1,5 @@
-//! A modelled radio behind Linux's `/dev/vhci`: its central is an adapter of this machine, its peripheral the implant.
+//! A modelled radio behind Linux's `/dev/vhci`: its central is an adapter of this machine, its peripheral the implant, or
+//! another adapter.
 //!
 //! In: the kernel's packets of HCI, the implant's, real time. Out: the radio's answers to both. What the radio does is in
 //! [`radio`](super::radio); here are the file and the clock.
@@ -29,15 +30,113 @@ impl From<Vec<u8>> for FromImplant {
     }
 }
 
-/// An adapter of the kernel's, and the air behind it.
-pub(super) struct Vhci {
+/// An adapter of the kernel's.
+struct Port {
     /// Not a pipe, but a file that can be waited for as one.
     from_kernel: pipe::Receiver,
     to_kernel: File,
+    number: u16,
+}
+
+impl Port {
+    fn open() -> Result<Self, Error> {
+        let failed = |error: std::io::Error| {
+            Error::usage(PATH, error.to_string())
+                .hint("modprobe hci_vhci, as root; --ble=hciN for a real adapter")
+        };
+        let mut file =
+            OpenOptions::new().read(true).write(true).custom_flags(NONBLOCK).open(PATH).map_err(failed)?;
+        file.write_all(&[VENDOR, 0]).map_err(failed)?;
+        let mut answer = [0; 16];
+        let n = file.read(&mut answer).map_err(failed)?;
+        let number = if n >= 4 { u16::from_le_bytes([answer[2], answer[3]]) } else { 0 };
+        Ok(Port {
+            to_kernel: file.try_clone().map_err(failed)?,
+            from_kernel: pipe::Receiver::from_file_unchecked(file).map_err(failed)?,
+            number,
+        })
+    }
+
+    /// Waits for the kernel's next packet; 0 bytes where there is none after all.
+    async fn read(&self, packet: &mut [u8]) -> Result<usize, Error> {
+        self.from_kernel.readable().await.map_err(lost)?;
+        match self.from_kernel.try_read(packet) {
+            Ok(n) => Ok(n),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(lost(error)),
+        }
+    }
+
+    fn write(&mut self, packet: &[u8]) -> Result<(), Error> {
+        match self.to_kernel.write(packet) {
+            Ok(_) => Ok(()),
+            // While the adapter is off the kernel refuses what comes late.
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::InvalidInput) => Ok(()),
+            Err(error) => Err(lost(error)),
+        }
+    }
+}
+
+/// Waits for the radio's next happening.
+async fn due(radio: &Radio, start: Instant) {
+    match radio.next_us() {
+        Some(next_us) => sleep_until(start + Duration::from_micros(next_us)).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Two adapters of the kernel's, central and peripheral, and the air between them.
+pub(super) struct Pair {
+    ports: [Port; 2],
+    radio: Radio,
+}
+
+impl Pair {
+    /// Two new adapters.
+    ///
+    /// # Errors
+    /// As [`Vhci::open`].
+    pub(super) fn open(settings: RadioSettings) -> Result<Self, Error> {
+        let ports = [Port::open()?, Port::open()?];
+        let radio = Radio::new(settings, ports[CENTRAL].number as u8);
+        Ok(Pair { ports, radio })
+    }
+
+    /// The `N` of `hciN`, of central and peripheral.
+    pub(super) fn numbers(&self) -> [u16; 2] {
+        [self.ports[CENTRAL].number, self.ports[PERIPHERAL].number]
+    }
+
+    /// Until the kernel takes an adapter away, which is an error.
+    pub(super) async fn run(&mut self) -> Result<(), Error> {
+        let start = Instant::now();
+        let mut packets = [[0; PACKET_MAX]; 2];
+        let Pair { ports, radio } = self;
+        loop {
+            radio.advance(start.elapsed().as_micros() as u64);
+            while let Some((side, packet)) = radio.poll() {
+                ports[side].write(&packet)?;
+            }
+            let [first, second] = &mut packets;
+            let (side, n) = tokio::select! {
+                biased;
+                n = ports[CENTRAL].read(first) => (CENTRAL, n?),
+                n = ports[PERIPHERAL].read(second) => (PERIPHERAL, n?),
+                () = due(radio, start) => continue,
+            };
+            if n > 0 {
+                radio.push(start.elapsed().as_micros() as u64, side, &packets[side][..n]);
+            }
+        }
+    }
+}
+
+/// An adapter of the kernel's, and the air behind it.
+pub(super) struct Vhci {
+    port: Port,
     radio: Radio,
     inbox: UnboundedReceiver<FromImplant>,
     implant: Option<UnboundedSender<Vec<u8>>>,
-    number: u16,
 }
 
 impl Vhci {
@@ -49,29 +148,14 @@ impl Vhci {
         settings: RadioSettings,
         inbox: UnboundedReceiver<FromImplant>,
     ) -> Result<Self, Error> {
-        let failed = |error: std::io::Error| {
-            Error::usage(PATH, error.to_string())
-                .hint("modprobe hci_vhci, as root; --ble=hciN for a real adapter")
-        };
-        let mut file =
-            OpenOptions::new().read(true).write(true).custom_flags(NONBLOCK).open(PATH).map_err(failed)?;
-        file.write_all(&[VENDOR, 0]).map_err(failed)?;
-        let mut answer = [0; 16];
-        let n = file.read(&mut answer).map_err(failed)?;
-        let number = if n >= 4 { u16::from_le_bytes([answer[2], answer[3]]) } else { 0 };
-        Ok(Vhci {
-            to_kernel: file.try_clone().map_err(failed)?,
-            from_kernel: pipe::Receiver::from_file_unchecked(file).map_err(failed)?,
-            radio: Radio::new(settings, number as u8),
-            inbox,
-            implant: None,
-            number,
-        })
+        let port = Port::open()?;
+        let radio = Radio::new(settings, port.number as u8);
+        Ok(Vhci { port, radio, inbox, implant: None })
     }
 
     /// The `N` of `hciN`.
     pub(super) fn number(&self) -> u16 {
-        self.number
+        self.port.number
     }
 
     /// Until the implant is no more.
@@ -84,25 +168,12 @@ impl Vhci {
         loop {
             self.radio.advance(start.elapsed().as_micros() as u64);
             self.hand_out()?;
-            let next = self.radio.next_us().map(|next_us| start + Duration::from_micros(next_us));
-            let due = async {
-                match next {
-                    Some(next) => sleep_until(next).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 biased;
-                ready = self.from_kernel.readable() => {
-                    ready.map_err(lost)?;
-                    match self.from_kernel.try_read(&mut packet) {
-                        Ok(n) => {
-                            let now_us = start.elapsed().as_micros() as u64;
-                            self.radio.push(now_us, CENTRAL, &packet[..n]);
-                        }
-                        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                        Err(error) => return Err(lost(error)),
-                    }
+                n = self.port.read(&mut packet) => {
+                    let n = n?;
+                    let now_us = start.elapsed().as_micros() as u64;
+                    self.radio.push(now_us, CENTRAL, &packet[..n]);
                 }
                 said = self.inbox.recv() => {
                     let now_us = start.elapsed().as_micros() as u64;
@@ -116,7 +187,7 @@ impl Vhci {
                         None => return Ok(()),
                     }
                 }
-                () = due => {}
+                () = due(&self.radio, start) => {}
             }
         }
     }
@@ -124,13 +195,7 @@ impl Vhci {
     fn hand_out(&mut self) -> Result<(), Error> {
         while let Some((side, packet)) = self.radio.poll() {
             if side == CENTRAL {
-                match self.to_kernel.write(&packet) {
-                    // While the adapter is off the kernel refuses what comes late.
-                    Ok(_) => {}
-                    Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::InvalidInput) => {
-                    }
-                    Err(error) => return Err(lost(error)),
-                }
+                self.port.write(&packet)?;
             } else if let Some(implant) = &self.implant {
                 // It may have lost its power meanwhile.
                 let _heard = implant.send(packet);

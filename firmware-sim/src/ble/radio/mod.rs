@@ -160,13 +160,16 @@ impl Radio {
         self.link.as_ref().map(|link| link.account)
     }
 
+    /// From when to when nothing gets through, this time or the first.
     fn blackout_us(&self) -> (u64, u64) {
-        match (self.settings.blackout_at_us, self.first_link_us) {
-            (Some(at_us), Some(first_us)) => {
-                (first_us + at_us, first_us + at_us + self.settings.blackout_for_us)
-            }
-            _ => (0, 0),
+        let (Some(at_us), Some(first_us)) = (self.settings.blackout_at_us, self.first_link_us) else {
+            return (0, 0);
+        };
+        let mut from_us = first_us + at_us;
+        if let Some(every_us) = self.settings.blackout_every_us {
+            from_us += self.now_us.saturating_sub(from_us) / every_us * every_us;
         }
+        (from_us, from_us + self.settings.blackout_for_us)
     }
 
     fn is_advertising(&self) -> bool {
@@ -335,3 +338,26 @@ const RSSI: u8 = -50_i8 as u8;
 const SCAN_RESPONSE: u8 = 4;
 /// Reasons of a disconnection.
 const TIMEOUT: u8 = 0x08;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blackout_comes_again() {
+        let blackouts = |text: &str, times: [u64; 5]| {
+            let settings = RadioSettings::parse(text, "test").expect("legal");
+            let mut radio = Radio::new(settings, 0);
+            radio.first_link_us = Some(1_000_000);
+            times.map(|seconds| {
+                radio.now_us = seconds * 1_000_000;
+                let (from, to) = radio.blackout_us();
+                (from / 1_000_000, to / 1_000_000)
+            })
+        };
+        let once = blackouts("blackout_at_s=5,blackout_for_s=2", [0, 6, 8, 16, 100]);
+        assert_eq!(once, [(6, 8); 5]);
+        let often = blackouts("blackout_at_s=5,blackout_for_s=2,blackout_every_s=10", [0, 6, 15, 16, 100]);
+        assert_eq!(often, [(6, 8), (6, 8), (6, 8), (16, 18), (96, 98)]);
+    }
+}

@@ -29,8 +29,10 @@ pub struct RadioSettings {
     pub is_interval_fixed: bool,
     /// Nothing gets through from so many µs after the first connection …
     pub blackout_at_us: Option<u64>,
-    /// … for so long.
+    /// … for so long …
     pub blackout_for_us: u64,
+    /// … and again each time so much later.
+    pub blackout_every_us: Option<u64>,
     /// Nothing is heard for so long: the link is lost. In place of what the central asks for, µs.
     pub supervision_us: Option<u64>,
 }
@@ -47,6 +49,7 @@ impl Default for RadioSettings {
             is_interval_fixed: false,
             blackout_at_us: None,
             blackout_for_us: 8_000_000,
+            blackout_every_us: None,
             supervision_us: None,
         }
     }
@@ -84,6 +87,8 @@ impl RadioSettings {
                 "interval_fixed" => settings.is_interval_fixed = value.as_bool().unwrap_or(false),
                 "blackout_at_s" => settings.blackout_at_us = Some(us(86_400.0, 1.0)?),
                 "blackout_for_s" => settings.blackout_for_us = us(86_400.0, 1.0)?,
+                // No less than a second, so that there is an end.
+                "blackout_every_s" => settings.blackout_every_us = Some(us(86_400.0, 1.0)?.max(1_000_000)),
                 "supervision_ms" => settings.supervision_us = Some(us(32.0, 1e3)?.max(100_000)),
                 _ => {
                     return Err(Error::usage(place, "a key that nobody knows").field(key).legal(KEYS));
@@ -110,7 +115,7 @@ impl RadioSettings {
 /// With data length extension.
 pub const OCTETS_MAX: u16 = 251;
 const KEYS: &str = "seed, errors, phy, octets, buffers, interval_ms, interval_fixed, blackout_at_s, blackout_for_s, \
-                    supervision_ms";
+                    blackout_every_s, supervision_ms";
 
 #[cfg(test)]
 mod tests {

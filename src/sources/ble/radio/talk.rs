@@ -45,7 +45,10 @@ pub(super) async fn talk(
                 let now = Instant::now();
                 watch.heard(now);
                 bursts.heard(now);
-                sink.push(value.value);
+                // An indication of nothing asks for its confirmation alone, which the system has sent.
+                if !(value.value.is_empty() && value.uuid == control.uuid) {
+                    sink.push(value.value);
+                }
             }
             goes_on = async { match &mut socket {
                 Some(socket) => socket.take(|packet| sink.push(packet.to_vec())).await,
