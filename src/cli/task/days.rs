@@ -97,7 +97,7 @@ fn as_json(args: &TaskArgs, settings: &LoopSettings, done: &[Done], rows: &[Row]
     let medians: serde_json::Map<String, Value> =
         rows.iter().map(|row| (row.name.clone(), median(&row.values).into())).collect();
     let seed = |(seed, kept, scores): &Done| {
-        let day = |(day, scores): (&closed_loop::Day, &Scores)| json!({ "day": day.day, "scores": scores, "held_steps": day.session.held_steps, "masked": day.masked, "swaps": day.swaps });
+        let day = |(day, scores): (&Day, &Scores)| json!({ "day": day.day, "scores": scores, "held_steps": day.session.held_steps, "masked": day.masked, "swaps": day.swaps });
         json!({
             "seed": seed,
             "calibration_seconds": kept.calibrated.seconds,
