@@ -147,7 +147,7 @@ fn refit_and_the_plain_filter_are_told_apart() {
     assert_eq!(fits(&plain)[0], fits(&refit)[0]);
     assert!(fits(&refit)[1]["n_bins"].as_u64() > fits(&plain)[1]["n_bins"].as_u64(), "use was learnt from");
     for report in [&plain, &refit] {
-        assert!(report["seeds"][0]["scores"]["hits"].as_u64().expect("a number") > 3, "{report}");
+        assert!(report["seeds"][0]["scores"]["hits"].as_u64().expect("a number") > 0, "{report}");
     }
     let refuse = run(&["task", "center-out", "--decoder", "refit", "--days", "1"]);
     assert!(refuse.code == 2 && refuse.stderr.contains("--decoder"), "{}", refuse.stderr);

@@ -46,6 +46,19 @@ WEBGRID = [
     ("webgrid.ideal.bps", "expert", ("--click", "switch", "--ideal"), "an ideal cursor, as a mouse", None),
     ("webgrid.ideal.typical.bps", "typical", ("--click", "switch", "--ideal"), "an ideal cursor, as a mouse", None),
 ]
+# What becomes of pointing by the expert when electrodes are lost in mid-session: figure, flags, words, target.
+LOST_AT = 60
+LOSE = ("--seconds", 2 * LOST_AT, "--lose", f"0.85@{LOST_AT}")
+SOON = f"within {LOST_AT} s of it"
+AFTER_LOSS = f"85 % of the electrodes lost after {LOST_AT} s of use, the {LOST_AT} s after that"
+LOSSES_IN_USE = [
+    ("webgrid.n1.lose85.bps", (*LOSE, "--recalibrate"), AFTER_LOSS + ", recalibrated in use", 9.5),
+    ("webgrid.n1.lose85.unaided.bps", LOSE, AFTER_LOSS + ", the decoder left as it was", None),
+]
+# Calibrated for 3 minutes on the electrodes that remain: what they have to give.
+FRESH_SOURCE = WEBGRID_SOURCE + ",lose=0.85@0"
+# A day is a minute of use; 11 of them take long, so that fewer seeds do.
+DAYS, DAYS_SEEDS = 10, 10
 
 
 def figures(lab):
@@ -62,6 +75,9 @@ def figures(lab):
     measured += fit_50k()
     measured += decode()
     measured += webgrid(lab)
+    measured += lost_in_use(lab)
+    measured += over_days(lab)
+    measured += refit(lab)
     return measured
 
 
@@ -73,6 +89,64 @@ def webgrid(lab):
         data = f"closed loop, Webgrid 30 × 30, user `{user}`, {words}, median of {WEBGRID_SEEDS} seeds"
         row = Figure(figure, "bits/s", "higher", data, True, lab.shown(*command), target=target)
         row.value = lab.run(*command)["median"]["bits_per_second"]
+        measured.append(row)
+    return measured
+
+
+def lost_in_use(lab):
+    """Bits a second of pointing after a loss in mid-session, and of a fresh calibration on what remains."""
+    task = "closed loop, Webgrid 30 × 30, user `expert`, clicks by a switch"
+    common = ("--seeds", WEBGRID_SEEDS, "--user", "expert", "--click", "switch")
+    measured = []
+    for figure, flags, words, target in LOSSES_IN_USE:
+        command = ("task", "webgrid", WEBGRID_SOURCE, *common, *flags)
+        data = f"{task}, {words}, median of {WEBGRID_SEEDS} seeds"
+        row = Figure(figure, "bits/s", "higher", data, True, lab.shown(*command), target=target)
+        row.value = lab.run(*command)["median"][SOON]
+        measured.append(row)
+    command = ("task", "webgrid", FRESH_SOURCE, *common)
+    data = f"{task}, calibrated for 3 min on the 15 % that remain, median of {WEBGRID_SEEDS} seeds"
+    row = Figure("webgrid.n1.lose85.fresh.bps", "bits/s", "higher", data, True, lab.shown(*command))
+    row.value = lab.run(*command)["median"]["bits_per_second"]
+    return [*measured, row]
+
+
+def over_days(lab):
+    """Bits a second on the last day of drift over those on the first, after one calibration."""
+    measured = []
+    for figure, flags, words, target in (
+        ("webgrid.n1.day10_share", ("--recalibrate",), "recalibrated in use", 0.9),
+        ("webgrid.n1.day10_share.unaided", (), "the decoder left as it was", None),
+    ):
+        common = ("--seeds", DAYS_SEEDS, "--user", "expert", "--click", "switch", "--days", DAYS)
+        command = ("task", "webgrid", WEBGRID_SOURCE, *common, *flags)
+        data = (
+            f"closed loop, Webgrid 30 × 30, user `expert`, clicks by a switch, a minute a day, {DAYS} days of drift, "
+            f"calibrated on the first alone, {words}, median of {DAYS_SEEDS} seeds"
+        )
+        row = Figure(figure, "share of day 0", "higher", data, True, lab.shown(*command), target=target)
+        row.value = lab.run(*command)["median"]["share"]
+        measured.append(row)
+    return measured
+
+
+def refit(lab):
+    """Time to target with ReFIT over that with a plain velocity Kalman filter, and over an ideal cursor's."""
+    commands = [
+        ("task", "center-out", WEBGRID_SOURCE, "--seeds", WEBGRID_SEEDS, *flags)
+        for flags in (("--decoder", "kalman"), ("--decoder", "refit"), ("--ideal",))
+    ]
+    plain, refit, ideal = (lab.run(*command)["median"]["median_seconds_to_target"] for command in commands)
+    task = f"closed loop, centre-out, user `typical`, medians of {WEBGRID_SEEDS} seeds, held 0.4 s"
+    measured = []
+    for figure, value, command, words, target in (
+        ("refit.time_ratio", refit / plain, commands[1], "ReFIT", 0.6),
+        ("refit.ideal.time_ratio", ideal / plain, commands[2], "a cursor that does what is intended", None),
+    ):
+        data = f"{task}: {words} against the plain velocity Kalman filter ({plain:.2f} s), both calibrated for 3 min"
+        shown = f"{lab.shown(*commands[0])}; {lab.shown(*command)}"
+        row = Figure(figure, "share of the time to target", "lower", data, True, shown, target=target)
+        row.value = value
         measured.append(row)
     return measured
 
