@@ -12,4 +12,5 @@ pub mod radio;
 pub mod scripts;
 pub mod serve;
 pub mod tissue;
+pub mod watch;
 pub mod world;

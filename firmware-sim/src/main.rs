@@ -5,6 +5,7 @@ use efference::Error;
 use efference::device::Profile;
 use efference::sources::link::{LinkAddress, PairingKey, Secrecy, Transport, entropy};
 use efference::sources::simulator::Settings;
+use efference::tasks::user::UserSettings;
 use efference::wire::session::{Access, Key};
 use firmware_sim::body::Body;
 use firmware_sim::faults::Script;
@@ -12,6 +13,8 @@ use firmware_sim::implant::Build;
 use firmware_sim::radio::{Budget, Ledger, Radio};
 use firmware_sim::serve::{Served, serve};
 use firmware_sim::tissue::Tissue;
+use firmware_sim::watch::Watcher;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +44,7 @@ Examples:
   firmware-sim serve neuralink-n1,seed=3 --listen 'udp://127.0.0.1:47500?key=implant.key'
   firmware-sim serve paradromics-50k --spikes --budget 1300000 --listen 'tcp://127.0.0.1:47500?key=implant.key'
   firmware-sim serve blackrock-utah --faults firmware-sim/faults/loss5.toml --listen 'unix:///tmp/implant?plain'
+  firmware-sim serve neuralink-n1 --spikes --watch 127.0.0.1:47600 --listen 'udp://127.0.0.1:47500?key=implant.key'
   firmware-sim serve neuralink-n1 --spikes --ble=bluez:hci0 --key implant.key --name Implant
   firmware-sim serve neuralink-n1 --spikes --ble=hci1 --key implant.key --name Implant
   firmware-sim serve neuralink-n1 --spikes --ble --radio errors=0.1 --key implant.key")]
@@ -81,6 +85,13 @@ struct ServeArgs {
     /// Its name
     #[arg(long, default_value = "pretend")]
     name: String,
+    /// Its user watches the screen that `efference calibrate --screen` sends here, and intends what it shows; else it follows
+    /// the script of the address
+    #[arg(long, value_name = "127.0.0.1:PORT", conflicts_with = "rehearse")]
+    watch: Option<SocketAddr>,
+    /// What that user is like: typical or expert
+    #[arg(long, value_name = "NAME", default_value = "typical", requires = "watch")]
+    user: String,
     /// End after so long
     #[arg(long)]
     seconds: Option<f64>,
@@ -195,7 +206,7 @@ fn run(args: &ServeArgs) -> Result<(), Error> {
     let build = Build {
         n_electrodes: settings.electrodes,
         sample_rate_hz: settings.sample_rate_hz,
-        profile: settings.profile,
+        profile: settings.profile.clone(),
         name: args.name.clone(),
         boot: number(0) as u32,
         mtu: if address.is_some() { args.mtu.clamp(20, 512) as u16 } else { 512 },
@@ -207,6 +218,11 @@ fn run(args: &ServeArgs) -> Result<(), Error> {
     let mut tissue = Tissue::open(&args.device, args.spikes, seconds + 1.0)?;
     if let Some(rehearsed) = args.rehearse {
         tissue.rehearse(rehearsed, seconds + 1.0)?;
+    }
+    if let Some(at) = args.watch {
+        let user = UserSettings::named(&args.user)
+            .ok_or_else(|| Error::usage("--user", format!("`{}`", args.user)).legal("typical, expert"))?;
+        tissue.watch(&args.device, args.spikes, Watcher::open(at, user, settings.seed)?)?;
     }
     let mut body = Body::new(build, tissue, &script, number(8))?;
     body.set_broadcast(args.broadcast);

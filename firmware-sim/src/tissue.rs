@@ -3,19 +3,38 @@
 //! In: a simulator's address without its `sim:`. Out: broadband frames, or the spikes themselves where nobody wants to
 //! wait for filters. Guarantees the samples that `efference` itself simulates under the same address.
 
+use crate::watch::Watcher;
 use efference::block::{Block, Crossing, Payload, StreamKind};
 use efference::recording::{self, Recording, Truth};
+use efference::sources::simulator::{Settings, Simulator};
 use efference::sources::{ReadOutcome, SampleSource};
 use efference::{Error, SampleRate};
 use std::collections::HashSet;
 
 /// Simulated tissue round an implant.
 pub struct Tissue {
-    source: Box<dyn SampleSource>,
+    source: Source,
     block: Block,
     truth: Truth,
     dead: Vec<bool>,
     rehearsed: Option<Rehearsed>,
+}
+
+/// Whose tissue it is.
+enum Source {
+    /// Of a user who follows a script.
+    Script(Box<dyn SampleSource>),
+    /// Of one who watches a screen.
+    Watching(Box<Simulator>, Watcher),
+}
+
+impl Source {
+    fn get(&self) -> &dyn SampleSource {
+        match self {
+            Source::Script(source) => &**source,
+            Source::Watching(simulator, _) => &**simulator,
+        }
+    }
 }
 
 /// Blocks of spikes that were simulated beforehand.
@@ -54,7 +73,18 @@ impl Tissue {
         let silent: HashSet<&String> = dead.about.silent_channels.iter().collect();
         let dead = source.info().channels.iter().map(|name| silent.contains(name)).collect();
         let block = source.new_block();
-        Ok(Tissue { source, block, truth, dead, rehearsed: None })
+        Ok(Tissue { source: Source::Script(source), block, truth, dead, rehearsed: None })
+    }
+
+    /// From now on it fires to what somebody intends who watches a screen, until the implant is switched off.
+    ///
+    /// # Errors
+    /// As [`Tissue::open`], with the same `address` and `spikes`.
+    pub fn watch(&mut self, address: &str, spikes: bool, watcher: Watcher) -> Result<(), Error> {
+        let kind = if spikes { "crossings,width_ms=1" } else { "broadband" };
+        let settings = Settings::parse(&format!("sim:{address},kind={kind}"))?;
+        self.source = Source::Watching(Box::new(Simulator::new(&settings)?), watcher);
+        Ok(())
     }
 
     /// Simulates its first `seconds` now and repeats them for `lifetime`: for tissue that takes longer to simulate than it
@@ -83,12 +113,12 @@ impl Tissue {
 
     /// Electrodes.
     pub fn n_electrodes(&self) -> usize {
-        self.source.info().n_channels()
+        self.source.get().info().n_channels()
     }
 
     /// Frames a second of broadband; 1,000 where there are spikes alone.
     pub fn sample_rate(&self) -> SampleRate {
-        self.source.info().sample_rate
+        self.source.get().info().sample_rate
     }
 
     /// What the user intends.
@@ -108,19 +138,31 @@ impl Tissue {
             rehearsed.left_ms = rehearsed.left_ms.saturating_sub(u64::from(*n_ms));
             return Ok((!is_over).then_some(Heard::Spikes { n_ms: *n_ms, spikes }));
         }
-        if self.source.read(&mut self.block)? == ReadOutcome::End {
+        let outcome = match &mut self.source {
+            Source::Script(source) => source.read(&mut self.block)?,
+            Source::Watching(simulator, watcher) => {
+                if let Some(intention) = watcher.look(BLOCK_MS) {
+                    simulator.intend(intention.velocity);
+                    simulator.intend_click(intention.click);
+                }
+                simulator.read(&mut self.block)?
+            }
+        };
+        if outcome == ReadOutcome::End {
             return Ok(None);
         }
+        let info = self.source.get().info();
         let n_frames = self.block.header.n_frames;
-        Ok(Some(match (&self.block.payload, self.source.info().kind) {
+        Ok(Some(match (&self.block.payload, info.kind) {
             (Payload::Crossings(spikes), StreamKind::Crossings) => Heard::Spikes { n_ms: n_frames, spikes },
-            (Payload::Int16(samples), _) => {
-                Heard::Frames(&samples[..n_frames as usize * self.source.info().n_channels()])
-            }
+            (Payload::Int16(samples), _) => Heard::Frames(&samples[..n_frames as usize * info.n_channels()]),
             _ => return Err(Error::usage("tissue", "a block of another kind than was asked for")),
         }))
     }
 }
+
+/// About a block's.
+const BLOCK_MS: u32 = 1;
 
 #[cfg(test)]
 mod tests {

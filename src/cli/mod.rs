@@ -1,6 +1,7 @@
 //! Commands: arguments in, text for people or JSON for scripts out.
 
 mod bins;
+mod calibrate;
 mod clock;
 mod compare;
 mod demo;
@@ -8,6 +9,7 @@ mod detect;
 mod devices;
 mod drill;
 mod eval;
+mod field;
 mod hybrid;
 mod inspect;
 mod link;
@@ -55,7 +57,7 @@ pub(crate) fn main() -> ExitCode {
 }
 
 /// As shells count it: 128 + SIGINT.
-const EXIT_INTERRUPTED: i32 = 130;
+pub(crate) const EXIT_INTERRUPTED: i32 = 130;
 
 /// Brain signals in, intents out: train a linear decoder on a recording, replay the rest through the very
 /// pipeline that runs live, and see how well it decodes. A research tool, not a medical device.
@@ -83,6 +85,7 @@ Start here:
 enum Command {
     Demo(demo::DemoArgs),
     Task(task::TaskArgs),
+    Calibrate(calibrate::CalibrateArgs),
     Inspect(inspect::InspectArgs),
     Train(train::TrainArgs),
     Replay(replay::ReplayArgs),
@@ -104,6 +107,7 @@ impl Command {
         match self {
             Command::Demo(args) => demo::run(args),
             Command::Task(args) => task::run(args),
+            Command::Calibrate(args) => calibrate::run(args),
             Command::Inspect(args) => inspect::run(args),
             Command::Train(args) => train::run(args),
             Command::Replay(args) => replay::run(args),

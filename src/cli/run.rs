@@ -131,6 +131,7 @@ pub(crate) fn train(
         stream: StreamAbout::of(&info),
         config,
         held_out,
+        held_out_of: None,
     };
     let model = Model { about, calibration, decoder: fitted.decoder };
     data.rows = fitted_rows;

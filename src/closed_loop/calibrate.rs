@@ -1,17 +1,20 @@
-//! The calibration flow with a simulated user: what a service does with a person, in simulated time.
+//! The calibration flow, with a simulated user or a person.
 //!
-//! In: a rig without a decoder, a user. Out: a decoder that may drive, with the settings that belong to it. The fits see bins
-//! and what was shown; nothing of how the tissue was made, and nothing of what the user intended but what follows from it.
+//! In: a rig without a decoder, and who looks at the screen. Out: a decoder that may drive, with the settings that belong to
+//! it. The fits see bins and what was shown; nothing of how the tissue was made, and nothing of what the user intended but
+//! what follows from it.
 
 use super::answer::answer;
 use super::click::{self, ClickAbout};
 use super::collected::{ANSWER_MS, Collected};
 use super::rig::Rig;
-use super::{Cursor, Doing, Method, TaskKind, refit, velocity_of};
+use super::session::{Attend, View};
+use super::{ClickBy, Cursor, Doing, LoopSettings, Method, TaskKind, refit, velocity_of};
 use crate::calibration::{Flow, Found, Happens, Phase, Plan, Shift, attenuate, check, intended};
 use crate::config::{Config, CursorConfig, DecoderConfig, DecoderKind, RidgeShape};
 use crate::decode::Decoder;
 use crate::error::Error;
+use crate::score::Score;
 use crate::sources::simulator::{Path, Task as Script, WORKSPACE_M};
 use crate::tasks::user::{Answer, User};
 use crate::tasks::{Point, Task};
@@ -37,6 +40,22 @@ pub struct Calibrated {
     pub n_alive: usize,
     /// What the decoder was fitted from, with its ridge strength, where it is kept.
     pub statistics: Option<(Statistics, f64)>,
+    /// What a model tells of its fit, where one is to be written.
+    pub judged: Option<Judged>,
+}
+
+/// A fit on all bins of a calibration, judged as any training is.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// What was chosen in the last fit.
+    pub choices: Choices,
+    /// On the last fifth of the bins in which the cursor moved by itself, fitted on the others of them: what was meant then is
+    /// known, where it is inferred later.
+    pub held_out: Score,
+    /// Bins in which the cursor moved by itself; they came first.
+    pub n_observed: usize,
+    /// Bins of the calibration.
+    pub n_bins: usize,
 }
 
 /// A fit on the way.
@@ -52,66 +71,152 @@ pub struct FitAbout {
     pub held_out_r2: Option<f64>,
 }
 
-/// Goes through the flow.
+/// What is to be calibrated, and how.
+pub(super) struct Order<'a> {
+    pub(super) config: &'a Config,
+    pub(super) plan: &'a Plan,
+    pub(super) method: Method,
+    /// A button as well.
+    pub(super) clicks: bool,
+    pub(super) keeps_statistics: bool,
+    /// A model is to be written of it.
+    pub(super) judges: bool,
+    /// Decides where targets are.
+    pub(super) seed: u64,
+}
+
+impl<'a> Order<'a> {
+    /// What `settings` ask for, with the settings of the decoder as they are by now.
+    pub(super) fn of(settings: &'a LoopSettings, config: &'a Config) -> Self {
+        Order {
+            config,
+            plan: &settings.plan,
+            method: settings.method,
+            clicks: settings.click == ClickBy::Decoded,
+            keeps_statistics: false,
+            judges: false,
+            seed: settings.simulator.seed,
+        }
+    }
+}
+
+/// Goes through the flow with a simulated user whom nobody disturbs.
 ///
 /// # Errors
 /// Bins that can't be fitted, or a fit that isn't let near a cursor.
-pub(super) fn calibrate(
+pub(super) fn alone(
     rig: &mut Rig,
     user: &mut User,
-    config: &Config,
-    (plan, method, clicks): (&Plan, Method, bool),
-    seed: u64,
-    keeps_statistics: bool,
+    order: &Order<'_>,
     tell: &mut impl FnMut(Doing, f64),
 ) -> Result<Calibrated, Error> {
-    let seconds = plan.seconds();
+    let (seconds, mut n_steps) = (order.plan.seconds(), 0_usize);
+    let mut attend = |view: &View| {
+        if n_steps.is_multiple_of(super::STEPS_A_TELL) || view.doing == Doing::Fitting {
+            tell(view.doing, 1.0 - view.seconds_left / seconds);
+        }
+        n_steps += 1;
+        None
+    };
+    let calibrated = calibrate(rig, Some(user), order, &mut attend)?;
+    Ok(calibrated.expect("nobody cancelled"))
+}
+
+/// Goes through the flow; nothing where it was cancelled. Without a user there is a person before the screen.
+///
+/// # Errors
+/// Bins that can't be fitted, or a fit that isn't let near a cursor: at once with a simulated user, and with a person who
+/// cancels then rather than try again.
+pub(super) fn calibrate(
+    rig: &mut Rig,
+    mut user: Option<&mut User>,
+    order: &Order<'_>,
+    attend: Attend<'_>,
+) -> Result<Option<Calibrated>, Error> {
+    let Order { config, plan, method, clicks, keeps_statistics, judges, seed } = *order;
     let step_seconds = rig.step_seconds();
     let mut flow: Flow<Decoder> = Flow::new(plan.clone(), None);
     let mut config = config.clone();
     let mut collected = Collected::default();
-    let mut fits = Vec::new();
+    let mut fits: Vec<FitAbout> = Vec::new();
     let mut answers = Answer::after((ANSWER_MS * 1e-3 / step_seconds).round() as usize);
     let mut screen = Screen::new(plan.observe_seconds, step_seconds, seed);
     screen.asks_for_clicks = clicks;
-    let mut n_steps = 0u64;
+    let mut seconds = 0.0;
+    let mut problem: Option<Error> = None;
+    let mut n_observed = 0;
     loop {
-        let done = 1.0 - flow.seconds_left() / seconds;
-        let is_told = n_steps.is_multiple_of(super::STEPS_A_TELL as u64);
+        let mut view = screen.view(&flow, collected.n_targets);
+        if view.doing != Doing::Waiting {
+            problem = None;
+        }
+        view.problem = problem.as_ref().map(Error::to_string);
+        if let Some(happens) = attend(&view) {
+            flow.tell(happens);
+        }
         match flow.phase() {
-            Some(Phase::Observe) => {
-                if is_told {
-                    tell(Doing::Observing, done);
-                }
-                screen.observe(rig, user, &mut collected)?;
-            }
+            Some(Phase::Observe) => screen.observe(rig, &mut user, &mut collected)?,
             Some(Phase::Assisted { assistance }) => {
-                if is_told {
-                    tell(Doing::Assisted, done);
-                }
-                screen.assist(rig, user, &mut collected, assistance, method)?;
+                screen.assist(rig, &mut user, &mut collected, assistance, method)?;
             }
             Some(Phase::Fit) => {
-                tell(Doing::Fitting, done);
-                let fitted = match method == Method::Refit && !fits.is_empty() {
-                    true => refit::fit(&collected, &config, step_seconds)?,
-                    false => fit(&collected, &mut config, step_seconds, fits.is_empty())?,
+                let is_first = fits.is_empty();
+                if is_first {
+                    n_observed = collected.n_bins();
+                }
+                let mut fit_all = || match method == Method::Refit && !is_first {
+                    true => refit::fit(&collected, &config, step_seconds),
+                    false => fit(&collected, &mut config, step_seconds, is_first),
+                };
+                let fitted = match user {
+                    Some(_) => fit_all(),
+                    // A stream doesn't wait for it.
+                    None => {
+                        let step = || rig.step([0.0; 2], |_| ()).map(|_| ());
+                        let (fitted, said) = meanwhile(fit_all, step, || attend(&view))?;
+                        said.into_iter().for_each(|happens| flow.tell(happens));
+                        fitted
+                    }
+                };
+                let (decoder, about) = match fitted {
+                    Ok(fitted) => fitted,
+                    Err(error) if user.is_some() => return Err(error),
+                    Err(error) => {
+                        problem = Some(error);
+                        flow.tell(Happens::FitFailed);
+                        continue;
+                    }
                 };
                 // The user finds out how a cursor answers by moving it; the next decoder's is much the same.
-                if let Some(found) = answer(&screen.intended, &screen.decoded, step_seconds) {
-                    answers = found;
+                if let Some(user) = user.as_deref_mut() {
+                    if let Some(found) = answer(&screen.intended, &screen.decoded, step_seconds) {
+                        answers = found;
+                    }
+                    user.get_used_to(CursorConfig::default(), answers.clone());
                 }
-                user.get_used_to(CursorConfig::default(), answers.clone());
                 (screen.intended, screen.decoded) = (Vec::new(), Vec::new());
-                fits.push(fitted.1);
-                rig.install(&config, Some(fitted.0.clone()))?;
-                flow.tell(Happens::Fitted(fitted.0));
+                fits.push(about);
+                rig.install(&config, Some(decoder.clone()))?;
+                flow.tell(Happens::Fitted(decoder));
                 continue;
             }
-            Some(Phase::Free | Phase::Cancelled | Phase::Failed) | None => break,
+            Some(Phase::Free) => break,
+            Some(Phase::Cancelled) => return problem.map_or(Ok(None), Err),
+            // The stream goes on, and nothing of it is learnt.
+            Some(Phase::Failed) | None => {
+                screen.rest(rig, &mut user)?;
+                collected.break_off();
+                continue;
+            }
         }
-        n_steps += 1;
-        flow.tell(Happens::Passed(step_seconds));
+        let brought = rig.brought();
+        match brought.is_fresh {
+            true => {
+                seconds += brought.n_bins as f64 * step_seconds;
+                flow.tell(Happens::Passed(brought.n_bins as f64 * step_seconds));
+            }
+            false => collected.break_off(),
+        }
     }
     let mut decoder = flow.in_use().expect("a flow that nobody cancels ends with a model").clone();
     let mut click = None;
@@ -120,8 +225,7 @@ pub(super) fn calibrate(
         decoder = decoder.with_click(clicker).expect("both are of the same bins");
         click = Some(about);
     }
-    let n_alive = rig.n_alive();
-    let answer = answers;
+    let n_alive = rig.n_alive().unwrap_or_else(|| collected.n_active(rig.n_channels()));
     let statistics = match config.decoder.ridge[..] {
         [strength] if keeps_statistics => {
             let data = collected.dataset(config.bins.features, step_seconds, 0);
@@ -130,13 +234,58 @@ pub(super) fn calibrate(
         }
         _ => None,
     };
-    let seconds = n_steps as f64 * step_seconds;
-    Ok(Calibrated { config, decoder, click, answer, fits, seconds, n_alive, statistics })
+    let judged = judges.then(|| judge(&collected, n_observed, &config, step_seconds)).transpose()?;
+    Ok(Some(Calibrated {
+        config,
+        decoder,
+        click,
+        answer: answers,
+        fits,
+        seconds,
+        n_alive,
+        statistics,
+        judged,
+    }))
+}
+
+fn judge(
+    collected: &Collected,
+    n_observed: usize,
+    config: &Config,
+    step_seconds: f64,
+) -> Result<Judged, Error> {
+    let mut data = collected.dataset(config.bins.features, step_seconds, 0);
+    let (n_bins, choices) = (data.rows.end, train::fit(&data, &config.decoder)?.choices);
+    data.rows = 0..n_observed;
+    let (_, held_out) = train::score_last_fifth(&data, &config.decoder)?;
+    Ok(Judged { choices, held_out, n_observed, n_bins })
+}
+
+/// Fits on a thread of its own while the stream goes on, which is not learnt from; and what the user said meanwhile.
+///
+/// # Errors
+/// Of the stream.
+fn meanwhile<T: Send, S>(
+    fit: impl FnOnce() -> T + Send,
+    mut step: impl FnMut() -> Result<(), Error>,
+    mut attend: impl FnMut() -> Option<S>,
+) -> Result<(T, Vec<S>), Error> {
+    std::thread::scope(|scope| {
+        let fitting = scope.spawn(fit);
+        let mut said = Vec::new();
+        while !fitting.is_finished() {
+            step()?;
+            said.extend(attend());
+        }
+        Ok((fitting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), said))
+    })
 }
 
 /// What the user is shown.
 struct Screen {
     path: Path,
+    /// How fast the cursor goes by itself next.
+    velocity: Point,
     /// Steps of observing that are over.
     observed: usize,
     step_ms: f64,
@@ -159,6 +308,7 @@ impl Screen {
         let n_ms = ((observe_seconds + 1.0) * 1e3) as usize;
         Screen {
             path: Path::new(Script::Random, n_ms, seed),
+            velocity: [0.0; 2],
             observed: 0,
             step_ms: step_seconds * 1e3,
             was_still: true,
@@ -172,22 +322,63 @@ impl Screen {
         }
     }
 
+    /// What is on it now.
+    fn view(&mut self, flow: &Flow<Decoder>, n_targets: usize) -> View {
+        let phase = flow.phase();
+        let is_observing = matches!(phase, Some(Phase::Observe));
+        let doing = match phase {
+            Some(Phase::Observe) => Doing::Observing,
+            Some(Phase::Assisted { .. }) => Doing::Assisted,
+            Some(Phase::Fit) => Doing::Fitting,
+            None => Doing::Paused,
+            Some(Phase::Failed | Phase::Cancelled | Phase::Free) => Doing::Waiting,
+        };
+        if is_observing {
+            self.velocity = if self.asks_for > 0 { [0.0; 2] } else { self.path.velocity[self.now_ms()] };
+        }
+        View {
+            doing,
+            seconds_left: flow.seconds_left(),
+            cursor: self.cursor.at,
+            velocity: if is_observing { self.velocity } else { [0.0; 2] },
+            target: matches!(phase, Some(Phase::Assisted { .. })).then(|| self.task.target()),
+            asks_for_click: is_observing && self.asks_for > 0,
+            n_targets,
+            problem: None,
+            step_seconds: self.step_ms * 1e-3,
+        }
+    }
+
+    fn now_ms(&self) -> usize {
+        ((self.observed as f64 * self.step_ms) as usize).min(self.path.velocity.len() - 1)
+    }
+
+    /// A step in which the cursor stands still and the user rests.
+    fn rest(&mut self, rig: &mut Rig, user: &mut Option<&mut User>) -> Result<(), Error> {
+        let intended = user.as_deref_mut().map_or([0.0; 2], |user| user.go_along([0.0; 2]));
+        rig.step(intended, |_| ()).map(|_| ())
+    }
+
     /// A step in which the cursor moves by itself, and the user goes along.
-    fn observe(&mut self, rig: &mut Rig, user: &mut User, into: &mut Collected) -> Result<(), Error> {
-        let ms = ((self.observed as f64 * self.step_ms) as usize).min(self.path.velocity.len() - 1);
+    fn observe(
+        &mut self,
+        rig: &mut Rig,
+        user: &mut Option<&mut User>,
+        into: &mut Collected,
+    ) -> Result<(), Error> {
+        let (at, velocity) = (self.cursor.at, self.velocity);
+        let intended = user.as_deref_mut().map_or(velocity, |user| user.go_along(velocity));
         if self.asks_for > 0 {
             self.asks_for -= 1;
             rig.mean_click(true);
-            let at = self.cursor.at;
-            rig.step(user.go_along([0.0; 2]), |bin| {
-                into.add(bin, Some([0.0; 2]), at);
+            rig.step(intended, |bin| {
+                into.add(bin, Some(velocity), at);
                 into.click();
             })?;
             rig.mean_click(false);
             return Ok(());
         }
-        self.observed += 1;
-        let velocity = self.path.velocity[ms];
+        let ms = self.now_ms();
         let is_still = velocity == [0.0; 2];
         into.n_targets += usize::from(self.was_still && !is_still);
         if self.asks_for_clicks
@@ -198,8 +389,8 @@ impl Screen {
             self.asks_for = (click::CUE_SECONDS * 1e3 / self.step_ms).round() as usize;
         }
         self.was_still = is_still;
-        let at = self.cursor.at;
-        rig.step(user.go_along(velocity), |bin| into.add(bin, Some(velocity), at))?;
+        rig.step(intended, |bin| into.add(bin, Some(velocity), at))?;
+        self.observed += rig.brought().n_bins;
         self.cursor.at = self.path.position[ms];
         Ok(())
     }
@@ -208,13 +399,13 @@ impl Screen {
     fn assist(
         &mut self,
         rig: &mut Rig,
-        user: &mut User,
+        user: &mut Option<&mut User>,
         into: &mut Collected,
         assistance: f64,
         method: Method,
     ) -> Result<(), Error> {
         let target = self.task.target();
-        let wanted = user.look(self.cursor.at, Some(target));
+        let wanted = user.as_deref_mut().map_or([0.0; 2], |user| user.look(self.cursor.at, Some(target)));
         let way = [target.center[0] - self.cursor.at[0], target.center[1] - self.cursor.at[1]];
         let shown_seconds = self.shown_seconds;
         let mut collected = None;

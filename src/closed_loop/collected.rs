@@ -21,18 +21,30 @@ pub(super) struct Collected {
     clicks: Vec<bool>,
     /// Bins in which such a request began.
     asked: Vec<usize>,
+    /// Bins are missing before the next.
+    is_broken: bool,
     pub(super) n_targets: usize,
 }
 
 impl Collected {
     pub(super) fn add(&mut self, bin: &Bin, meant: Option<[f64; 2]>, position: [f64; 2]) {
         self.features.extend_from_slice(&bin.features);
-        self.starts_segment.push(bin.starts_segment);
+        self.starts_segment.push(bin.starts_segment || std::mem::take(&mut self.is_broken));
         self.whole.push(bin.lost_frames == 0);
         self.received.push(bin.received_frames > 0);
         self.meant.push(meant);
         self.position.push(position);
         self.clicks.push(false);
+    }
+
+    /// Bins so far.
+    pub(super) fn n_bins(&self) -> usize {
+        self.whole.len()
+    }
+
+    /// The next bin doesn't follow the last.
+    pub(super) fn break_off(&mut self) {
+        self.is_broken = true;
     }
 
     /// In the bin that was added last a click was asked for.

@@ -4,6 +4,8 @@
 //! brain takes part. Time is simulated, so that a session takes as long as it takes to compute; no clock is read, and the
 //! seed decides everything. The stages are those that run live: [`Pipeline`](crate::pipeline::Pipeline) with its dynamics
 //! and safety, [`calibration`](crate::calibration), [`tasks`](crate::tasks).
+//!
+//! [`calibrate()`] does the calibration alone, also with a person before the screen and an implant at the end of a link.
 
 mod answer;
 mod calibrate;
@@ -13,11 +15,13 @@ mod recalibrate;
 mod refit;
 mod rig;
 mod scores;
+mod session;
 
-pub use calibrate::{Calibrated, FitAbout};
+pub use calibrate::{Calibrated, FitAbout, Judged};
 pub use click::ClickAbout;
 pub use recalibrate::{Day, Days, Kept, Window, run_days};
 pub use scores::Scores;
+pub use session::{Attend, CalibrationSettings, Subject, View, calibrate};
 
 use crate::calibration::Plan;
 use crate::config::Config;
@@ -26,8 +30,9 @@ use crate::intents::{Action, Dwell, DwellSettings, Intent};
 use crate::sources::simulator::{self, WORKSPACE_M};
 use crate::tasks::user::{User, UserSettings};
 use crate::tasks::{Attempt, Layout, Outcome, Point, Reach, ReachSettings, Target, Task, Webgrid};
+use calibrate::Order;
 use rig::Rig;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// What is simulated.
@@ -131,7 +136,7 @@ pub struct Session {
 }
 
 /// What is going on, for whoever shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Doing {
     /// Noise is measured, the user rests.
@@ -142,6 +147,10 @@ pub enum Doing {
     Fitting,
     /// The user moves the cursor with help.
     Assisted,
+    /// The user has a break.
+    Paused,
+    /// A fit can't be used: for another try, or the end.
+    Waiting,
     /// The task.
     Using,
 }
@@ -168,20 +177,13 @@ pub fn run(settings: &LoopSettings, mut tell: impl FnMut(Doing, f64)) -> Result<
         };
         return use_it(settings, 0, IDEAL_STEP_SECONDS, user, follow, tell);
     }
-    let mut rig = Rig::new(&settings.simulator, &mut config, &mut tell)?;
+    let mut rig = Rig::simulated(&settings.simulator, &mut config, &mut tell)?;
     let step_seconds = rig.step_seconds();
     let mut user = User::new(settings.user.clone(), step_seconds, seed);
     // Calibration is of the decoder alone; the cursor's dynamics come after it.
     let cursor = std::mem::take(&mut config.cursor);
-    let mut calibrated = calibrate::calibrate(
-        &mut rig,
-        &mut user,
-        &config,
-        (&settings.plan, settings.method, settings.click == ClickBy::Decoded),
-        seed,
-        false,
-        &mut tell,
-    )?;
+    let order = Order::of(settings, &config);
+    let mut calibrated = calibrate::alone(&mut rig, &mut user, &order, &mut tell)?;
     calibrated.config.cursor = cursor;
     user.get_used_to(cursor, calibrated.answer.clone());
     if let Some(click) = &calibrated.click {

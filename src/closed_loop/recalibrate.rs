@@ -4,7 +4,7 @@
 //! calibration, on day 0. The tissue of each day is the simulator's (`day=`); the user begins each day rested. What is
 //! solved goes live [`SOLVE_SECONDS`] of the stream's time later, since a computer takes its time as well.
 
-use super::calibrate::{self, Calibrated};
+use super::calibrate::{self, Calibrated, Order};
 use super::rig::Rig;
 use super::{CLICK_PATIENCE_MS, ClickBy, Doing, LoopSettings, Method, Moved, Session, Shown, use_it};
 use crate::block::StreamKind;
@@ -96,20 +96,12 @@ pub fn run_days(
         until_s: loss.until_s.map(|until| until + calibrating),
         ..*loss
     }));
-    let mut rig = Rig::new(&simulator, &mut config, &mut tell)?;
+    let mut rig = Rig::simulated(&simulator, &mut config, &mut tell)?;
     let step_seconds = rig.step_seconds();
     let mut user = User::new(settings.user.clone(), step_seconds, seed);
     let cursor = std::mem::take(&mut config.cursor);
-    let keeps = days.recalibrates;
-    let mut calibrated = calibrate::calibrate(
-        &mut rig,
-        &mut user,
-        &config,
-        (&settings.plan, settings.method, settings.click == ClickBy::Decoded),
-        seed,
-        keeps,
-        &mut tell,
-    )?;
+    let order = Order { keeps_statistics: days.recalibrates, ..Order::of(settings, &config) };
+    let mut calibrated = calibrate::alone(&mut rig, &mut user, &order, &mut tell)?;
     calibrated.config.cursor = cursor;
     let mut keeper = days.recalibrates.then(|| Keeper::new(&calibrated, &rig)).transpose()?;
     let mut done = Vec::new();
@@ -118,7 +110,7 @@ pub fn run_days(
             let mut config = settings.config.clone();
             let mut simulator = settings.simulator.clone();
             simulator.day += day;
-            rig = Rig::new(&simulator, &mut config, &mut tell)?;
+            rig = Rig::simulated(&simulator, &mut config, &mut tell)?;
             user = User::new(settings.user.clone(), step_seconds, seed.wrapping_add(u64::from(day) << 40));
         }
         user.get_used_to(cursor, calibrated.answer.clone());

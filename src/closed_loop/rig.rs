@@ -1,59 +1,98 @@
 //! Tissue and pipeline of a closed loop, bin by bin.
 //!
-//! In: what the user intends. Out: the bin, and its intent where there is a decoder. Guarantee: the pipeline is the one that
-//! runs live.
+//! In: what a simulated user intends, or the stream of a person's implant. Out: the bin, and its intent where there is a
+//! decoder. Guarantee: the pipeline is the one that runs live.
 
 use super::Doing;
 use crate::binning::Bin;
-use crate::block::{Block, StreamKind};
+use crate::block::{Block, StreamInfo, StreamKind};
 use crate::config::Config;
 use crate::decode::Decoder;
 use crate::error::Error;
 use crate::intents::{AXES_MAX, Intent};
 use crate::pipeline::{Calibration, Event, Pipeline};
-use crate::sources::SampleSource;
 use crate::sources::simulator::{Settings, Simulator};
+use crate::sources::{ReadOutcome, SampleSource};
 use crate::time::SampleIndex;
 use crate::train;
 
-/// A simulator that feeds a pipeline.
+/// Where samples come from.
+pub(super) enum Tissue {
+    /// Tissue that fires to what a simulated user intends.
+    Simulated(Box<Simulator>),
+    /// A person's, who intends without being told.
+    Live(Box<dyn SampleSource>),
+}
+
+/// Tissue that feeds a pipeline.
 pub(super) struct Rig {
-    simulator: Simulator,
+    tissue: Tissue,
     calibration: Calibration,
     pipeline: Pipeline,
     block: Block,
     is_first: bool,
+    brought: Brought,
+}
+
+/// What a step brought.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Brought {
+    /// Bins; one as a rule.
+    pub(super) n_bins: usize,
+    /// Something of them was received, and in time: a user can have seen what was shown for them.
+    pub(super) is_fresh: bool,
 }
 
 impl Rig {
+    /// With the tissue of a simulated user.
+    ///
+    /// # Errors
+    /// As [`Rig::new`].
+    pub(super) fn simulated(
+        settings: &Settings,
+        config: &mut Config,
+        tell: &mut impl FnMut(Doing, f64),
+    ) -> Result<Self, Error> {
+        Rig::new(Tissue::simulated(settings)?, config, tell)
+    }
+
     /// With a pipeline that has no decoder yet; settles what of `config` depends on the stream, and measures noise where it
     /// is broadband.
     ///
     /// # Errors
     /// Settings that don't fit each other.
     pub(super) fn new(
-        settings: &Settings,
+        mut tissue: Tissue,
         config: &mut Config,
         tell: &mut impl FnMut(Doing, f64),
     ) -> Result<Self, Error> {
-        let mut simulator = Simulator::new(settings)?;
-        let info = simulator.info().clone();
+        let info = tissue.info().clone();
         *config = config.clone().check_for(&info, BIN_WIDTH_MS, "closed loop")?;
         let calibration = match info.kind {
             StreamKind::Broadband => {
                 tell(Doing::Noise, 0.0);
-                train::calibrate(&mut simulator, config, SampleIndex(0))?
+                train::calibrate(tissue.source(), config, SampleIndex(0))?
             }
             StreamKind::Counts | StreamKind::Crossings | StreamKind::Power(_) => Calibration::default(),
         };
         let pipeline = Pipeline::from_config(config, &info, &calibration, None)?;
-        let block = simulator.new_block();
-        Ok(Rig { simulator, calibration, pipeline, block, is_first: true })
+        let block = tissue.source().new_block();
+        Ok(Rig { tissue, calibration, pipeline, block, is_first: true, brought: Brought::default() })
+    }
+
+    /// What comes in.
+    pub(super) fn info(&self) -> &StreamInfo {
+        self.tissue.info()
+    }
+
+    /// Of the front end.
+    pub(super) fn calibration(&self) -> &Calibration {
+        &self.calibration
     }
 
     /// From now on this decodes, and the stream starts a segment.
     pub(super) fn install(&mut self, config: &Config, decoder: Option<Decoder>) -> Result<(), Error> {
-        self.pipeline = Pipeline::from_config(config, self.simulator.info(), &self.calibration, decoder)?;
+        self.pipeline = Pipeline::from_config(config, self.tissue.info(), &self.calibration, decoder)?;
         self.is_first = true;
         Ok(())
     }
@@ -65,7 +104,7 @@ impl Rig {
 
     /// Features of a bin are those of so many channels.
     pub(super) fn n_channels(&self) -> usize {
-        self.simulator.info().n_channels()
+        self.info().n_channels()
     }
 
     /// Length of a bin.
@@ -73,9 +112,17 @@ impl Rig {
         self.pipeline.schedule().width_ms() * 1e-3
     }
 
-    /// Electrodes that are alive now.
-    pub(super) fn n_alive(&self) -> usize {
-        self.simulator.alive()
+    /// Electrodes that are alive now, where that is known.
+    pub(super) fn n_alive(&self) -> Option<usize> {
+        match &self.tissue {
+            Tissue::Simulated(simulator) => Some(simulator.alive()),
+            Tissue::Live(_) => None,
+        }
+    }
+
+    /// What the last step brought.
+    pub(super) fn brought(&self) -> Brought {
+        self.brought
     }
 
     /// The way from the cursor to the target, for a magnetic one.
@@ -92,32 +139,81 @@ impl Rig {
 
     /// The user means to hold the button down, or doesn't.
     pub(super) fn mean_click(&mut self, is_meant: bool) {
-        self.simulator.intend_click(is_meant);
+        if let Tissue::Simulated(simulator) = &mut self.tissue {
+            simulator.intend_click(is_meant);
+        }
     }
 
-    /// Simulates and processes blocks until a bin is complete.
+    /// Reads and processes blocks until a bin is complete.
+    ///
+    /// # Errors
+    /// A stream that is over or damaged.
     pub(super) fn step(
         &mut self,
         intended: [f64; 2],
         mut on_bin: impl FnMut(&Bin),
     ) -> Result<Option<Intent>, Error> {
-        self.simulator.intend(intended);
-        let (mut intent, mut is_complete) = (None, false);
-        while !is_complete {
-            self.simulator.read(&mut self.block)?;
+        if let Tissue::Simulated(simulator) = &mut self.tissue {
+            simulator.intend(intended);
+        }
+        let (mut intent, mut n_bins, mut is_received) = (None, 0, false);
+        while n_bins == 0 {
+            if self.tissue.source().read(&mut self.block)? == ReadOutcome::End {
+                return Err(Error::input("closed loop", "the stream was over before the cursor was")
+                    .legal("a stream that goes on"));
+            }
             self.block.header.starts_segment = std::mem::take(&mut self.is_first);
             self.pipeline.process(&self.block, |event| match event {
                 Event::Bin(bin) => {
-                    is_complete = true;
+                    n_bins += 1;
+                    is_received |= bin.received_frames > 0;
                     on_bin(bin);
                 }
                 Event::Intent(new) => intent = Some(*new),
                 _ => {}
             });
         }
+        self.brought = Brought { n_bins, is_fresh: is_received && self.tissue.delay_ns() <= DELAY_NS_MAX };
         Ok(intent)
     }
 }
 
+impl Tissue {
+    /// Of a simulated user.
+    ///
+    /// # Errors
+    /// Settings that are not legal.
+    pub(super) fn simulated(settings: &Settings) -> Result<Self, Error> {
+        Ok(Tissue::Simulated(Box::new(Simulator::new(settings)?)))
+    }
+
+    fn info(&self) -> &StreamInfo {
+        match self {
+            Tissue::Simulated(simulator) => simulator.info(),
+            Tissue::Live(source) => source.info(),
+        }
+    }
+
+    fn source(&mut self) -> &mut dyn SampleSource {
+        match self {
+            Tissue::Simulated(simulator) => &mut **simulator,
+            Tissue::Live(source) => &mut **source,
+        }
+    }
+
+    /// How long ago the block that was read last was due.
+    fn delay_ns(&self) -> u64 {
+        match self {
+            Tissue::Live(source) => match (source.clock(), source.due()) {
+                (Some(clock), Some(due)) => clock.now().since(due),
+                _ => 0,
+            },
+            Tissue::Simulated(_) => 0,
+        }
+    }
+}
+
+/// What comes later was in the air, or had to wait, while something else was shown.
+const DELAY_NS_MAX: u64 = 250_000_000;
 /// The field's usual width.
 const BIN_WIDTH_MS: f64 = 20.0;

@@ -45,10 +45,11 @@ pub(super) fn text(about: &ModelAbout) -> String {
         choices.n_features,
         choices.left_out.len()
     ));
-    line(format!(
-        "| score on the last fifth of these bins, fitted on the others ({kind}) | {} |",
-        score(&about.held_out)
-    ));
+    let of = match about.held_out_of {
+        None => "these bins, fitted on the others".to_string(),
+        Some([from, to]) => format!("bins {from} to {to}, fitted on the others of them"),
+    };
+    line(format!("| score on the last fifth of {of} ({kind}) | {} |", score(&about.held_out)));
     line(format!("| made by | efference {}: `{}` |\n", about.provenance.efference, about.provenance.command));
     line("It decodes this channel map with these settings and no other. A research tool, not a medical device.".into());
     card

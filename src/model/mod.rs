@@ -52,6 +52,10 @@ pub struct ModelAbout {
     pub config: Config,
     /// On the last fifth of the training bins, fitted on those before.
     pub held_out: Score,
+    /// Of which bins that is the last fifth, half open, where not of all: those of a calibration in which the cursor moved by
+    /// itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_of: Option<[u64; 2]>,
 }
 
 /// What a model says.

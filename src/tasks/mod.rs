@@ -16,11 +16,13 @@ pub use attempt::{Attempt, Click, Course, Outcome};
 pub use reach::{Layout, Reach, ReachSettings};
 pub use webgrid::{SIDE_MAX, SIDE_MIN, Webgrid};
 
+use serde::{Deserialize, Serialize};
+
 /// A place in the plane, or a way in it; in the workspace's unit.
 pub type Point = [f64; 2];
 
 /// What is to be reached.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// Where its middle is.
     pub center: Point,
@@ -31,7 +33,8 @@ pub struct Target {
 }
 
 /// What a target looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Shape {
     /// A disc.
     Round,

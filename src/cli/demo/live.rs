@@ -3,6 +3,7 @@
 use super::rig::StageTimes;
 use super::session::Step;
 use super::targets::{EDGE_M, TARGET_RADIUS_M, Targets};
+use crate::cli::field::Field;
 use crate::cli::progress;
 use efference::pipeline::Stage;
 use indicatif::ProgressBar;
@@ -26,11 +27,9 @@ impl Live {
         if self.screen.is_hidden() {
             return;
         }
-        let table = self.table(seconds_left, step, targets, times);
-        let field = field(step.cursor, targets.target);
-        let mut table = table.iter();
-        let beside = |line: String| format!("{line}  {}", table.next().map_or("", String::as_str));
-        self.screen.set_message(field.into_iter().map(beside).collect::<Vec<_>>().join("\n"));
+        let target = Some((targets.target, TARGET_RADIUS_M));
+        let field = Field { edge: EDGE_M, cursor: step.cursor, target };
+        self.screen.set_message(field.beside(&self.table(seconds_left, step, targets, times)));
     }
 
     /// Clears the screen of it.
@@ -61,48 +60,5 @@ impl Live {
             lines.push(format!("{:20}{median:>8.1}{longest:>8.0}", stage.name()));
         }
         lines
-    }
-}
-
-/// The workspace in characters, about square on a terminal.
-fn field(cursor: [f64; 2], target: [f64; 2]) -> Vec<String> {
-    let rim = "─".repeat(COLUMNS);
-    let mut lines = vec![format!("┌{rim}┐")];
-    let width = 2.0 * EDGE_M / COLUMNS as f64;
-    let height = 2.0 * EDGE_M / ROWS as f64;
-    let cell = |at: f64, size: f64, n: usize| (((at + EDGE_M) / size) as usize).min(n - 1);
-    for row in (0..ROWS).rev() {
-        let of = |column: usize| {
-            let x = (column as f64 + 0.5) * width - EDGE_M;
-            let y = (row as f64 + 0.5) * height - EDGE_M;
-            if (column, row) == (cell(cursor[0], width, COLUMNS), cell(cursor[1], height, ROWS)) {
-                '●'
-            } else if (x - target[0]).hypot(y - target[1]) <= TARGET_RADIUS_M {
-                '░'
-            } else {
-                ' '
-            }
-        };
-        lines.push(format!("│{}│", (0..COLUMNS).map(of).collect::<String>()));
-    }
-    lines.push(format!("└{rim}┘"));
-    lines
-}
-
-const COLUMNS: usize = 37;
-const ROWS: usize = 18;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_field_shows_cursor_and_target_in_their_corners() {
-        let lines = field([EDGE_M, -EDGE_M], [-EDGE_M + 0.02, EDGE_M - 0.02]);
-        assert_eq!(lines.len(), ROWS + 2);
-        assert!(lines.iter().all(|line| line.chars().count() == COLUMNS + 2));
-        assert_eq!(lines[ROWS].chars().nth(COLUMNS), Some('●'), "{lines:?}");
-        assert_eq!(lines[2].chars().nth(3), Some('░'), "{lines:?}");
-        assert!(!lines[ROWS - 1].contains('░'));
     }
 }

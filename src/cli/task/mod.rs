@@ -17,7 +17,7 @@ use efference::sources::simulator::Settings;
 use efference::tasks::user::UserSettings;
 use efference::tasks::{Attempt, SIDE_MAX, SIDE_MIN};
 use report::Report;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Let a simulated user calibrate and do a task, in simulated time, and see the scores.
@@ -100,7 +100,7 @@ enum Kind {
 
 /// What is fitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Decoder {
+pub(crate) enum Decoder {
     /// A Wiener filter of 3 lags, learnt from what was meant, with a curve of speed
     Wiener,
     /// A plain Kalman filter of velocity, learnt while the cursor moves by itself
@@ -211,15 +211,7 @@ fn settings(args: &TaskArgs) -> Result<LoopSettings, Error> {
         }
     }
     let simulator = Settings::parse(&address(&args.source))?;
-    let path = &args.user;
-    let user = match path.to_str().and_then(UserSettings::named) {
-        Some(shipped) => shipped,
-        None => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Error::unreadable(path, &error).hint("typical, expert, or a file"))?;
-            UserSettings::parse(&text, &path.display().to_string())?
-        }
-    };
+    let user = user(&args.user)?;
     let config = match &args.config {
         None => usual(simulator.kind, args.decoder),
         Some(_) => SettingsArgs::of_file(args.config.clone()).config(None, None)?,
@@ -249,8 +241,20 @@ fn settings(args: &TaskArgs) -> Result<LoopSettings, Error> {
     })
 }
 
+/// A user by name, or from a file.
+pub(crate) fn user(path: &Path) -> Result<UserSettings, Error> {
+    match path.to_str().and_then(UserSettings::named) {
+        Some(shipped) => Ok(shipped),
+        None => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Error::unreadable(path, &error).hint("typical, expert, or a file"))?;
+            UserSettings::parse(&text, &path.display().to_string())
+        }
+    }
+}
+
 /// A simulator that nobody told what to give gives counts.
-fn address(given: &str) -> String {
+pub(crate) fn address(given: &str) -> String {
     match given.starts_with("sim:") && !given.contains("kind=") {
         true => format!("{given},kind=counts,width_ms=20"),
         false => given.to_string(),
@@ -259,7 +263,7 @@ fn address(given: &str) -> String {
 
 /// Three minutes, most of them of observing: what is known of the intention then is exact, where in use it is inferred from a
 /// decoder that answers late. Chosen on seeds 1 to 4 among 60, 120 and 150 s of observing.
-fn plan(decoder: Decoder) -> Plan {
+pub(crate) fn plan(decoder: Decoder) -> Plan {
     let round = |assistance| Round { seconds: 15.0, assistance };
     match decoder {
         Decoder::Wiener => Plan { observe_seconds: 150.0, assisted: vec![round(0.5), round(0.0)] },
@@ -271,7 +275,7 @@ fn plan(decoder: Decoder) -> Plan {
 }
 
 /// What suits a closed loop.
-fn usual(kind: StreamKind, decoder: Decoder) -> Config {
+pub(crate) fn usual(kind: StreamKind, decoder: Decoder) -> Config {
     let mut config = Config {
         bins: BinsConfig { width_ms: 20.0, features: Features::Counts },
         decoder: DecoderConfig {
@@ -312,6 +316,7 @@ fn says(doing: Doing) -> &'static str {
         Doing::Observing => "calibrating: the user follows",
         Doing::Fitting => "calibrating: fitting",
         Doing::Assisted => "calibrating: with help",
+        Doing::Paused | Doing::Waiting => "waiting",
         Doing::Using => "doing the task",
     }
 }

@@ -249,6 +249,7 @@ mod tests {
             stream: StreamAbout::of(info),
             config: Config::parse(settings, "test").expect("legal"),
             held_out: crate::score::Score::default(),
+            held_out_of: None,
         }
     }
 
