@@ -46,10 +46,7 @@ fn it_writes_a_model_that_decodes_and_the_same_one_again() {
     let replayed = run(&["replay", &stream, "--model", &one, "--json"]);
     assert_eq!(replayed.code, 0, "{}", replayed.stderr);
     let replayed: Value = serde_json::from_str(&replayed.stdout).expect("one JSON object");
-    assert!(
-        replayed["score"]["cc"]["mean"].as_f64().is_some_and(|r| r > 0.5),
-        "{replayed}"
-    );
+    assert!(replayed["score"]["cc"]["mean"].as_f64().is_some_and(|r| r > 0.5), "{replayed}");
 }
 
 #[test]

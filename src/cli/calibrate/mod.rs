@@ -109,7 +109,11 @@ pub(crate) fn run(args: &CalibrateArgs) -> Result<(), Error> {
         if live::stop().load(Ordering::Relaxed) {
             return Some(Happens::Cancel);
         }
-        match said.try_recv() {
+        let heard = said.try_recv();
+        if heard.is_ok() {
+            screen.redraw();
+        }
+        match heard {
             Ok(Said::Pause) => Some(Happens::Pause),
             Ok(Said::Resume) => Some(Happens::Resume),
             Ok(Said::Retry) => Some(Happens::Retry),

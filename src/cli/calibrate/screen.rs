@@ -55,6 +55,13 @@ impl Screen {
         self.text.set_message(field.beside(&table(view)));
     }
 
+    /// Draws it anew, after something was typed into it.
+    pub(super) fn redraw(&self) {
+        if !self.text.is_hidden() {
+            self.text.suspend(|| eprint!("\x1b[2J\x1b[H"));
+        }
+    }
+
     /// Clears the terminal of it.
     pub(super) fn finish(&self) {
         self.text.finish_and_clear();
