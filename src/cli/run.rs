@@ -94,21 +94,33 @@ pub(crate) fn train(
     let mut data = train::collect(&mut recording, config, &calibration, rows.end, |at| bar.set_position(at))?;
     bar.finish_and_clear();
     data.rows = rows.start as usize..rows.end as usize;
-    let spinner = progress::spinner(&format!("fitting {}", config.decoder.kind.name()));
+    let label = format!("fitting {}", config.decoder.kind.name());
+    let spinner = match train::is_wide(&data, &config.decoder) {
+        Ok(true) => progress::bar(&label, FIT_STEPS),
+        _ => progress::spinner(&label),
+    };
+    let tick = |done: f64| {
+        // A spinner has no length.
+        if spinner.length().is_some() {
+            spinner.set_position((done * FIT_STEPS as f64) as u64);
+        }
+    };
     let of_recording = |error: Error| error.within(&source.name());
     let (fitted, held_out, fitted_rows) = match last_fifth {
         LastFifth::HeldOut => {
-            let (fitted, score) = train::score_last_fifth(&data, &config.decoder).map_err(of_recording)?;
+            let (fitted, score) =
+                train::score_last_fifth_telling(&data, &config.decoder, tick).map_err(of_recording)?;
             (fitted, score, data.split_last_fifth().0.rows)
         }
         // Bins that are just enough for a fit are not for one on four fifths of them: then there is no score.
         LastFifth::FittedToo => {
-            let fitted = train::fit(&data, &config.decoder).map_err(of_recording)?;
-            let score = train::score_last_fifth(&data, &config.decoder).map(|(_, score)| score);
+            let fitted = train::fit_telling(&data, &config.decoder, tick).map_err(of_recording)?;
+            let score = train::score_last_fifth_telling(&data, &config.decoder, tick).map(|(_, score)| score);
             (fitted, score.unwrap_or_default(), data.rows.clone())
         }
         LastFifth::NotScored => {
-            (train::fit(&data, &config.decoder).map_err(of_recording)?, Score::default(), data.rows.clone())
+            let fitted = train::fit_telling(&data, &config.decoder, tick).map_err(of_recording)?;
+            (fitted, Score::default(), data.rows.clone())
         }
     };
     spinner.finish_and_clear();
@@ -256,3 +268,6 @@ pub(crate) fn replay(
     let recording_seconds = end as f64 / info.sample_rate.hz();
     Ok(Replayed { score, recording_seconds, stages, ledger: pipeline.ledger(), intents, truth })
 }
+
+/// Of a bar that a fit moves.
+const FIT_STEPS: u64 = 1000;

@@ -111,7 +111,8 @@ impl Collected {
         let whole = self.whole.iter().zip(&meant).map(|(whole, meant)| *whole && meant.is_some()).collect();
         Dataset {
             features: Array2::from_shape_vec((n_bins, n_features), self.features.clone())
-                .expect("bins have one width"),
+                .expect("bins have one width")
+                .into_shared(),
             kinds,
             starts_segment: self.starts_segment.clone(),
             whole,

@@ -41,6 +41,14 @@ impl Basis {
                 .legal(super::OF_MOVEMENT));
         };
         let kind = config.kind.settled(false);
+        if super::is_wide(data, config)? {
+            return Err(Error::usage("statistics", "the sums of so many features would be too large")
+                .field("decoder.kind")
+                .legal("a Wiener filter of fewer features or lags")
+                .hint(
+                    "--decoder wide-kalman keeps what it can be solved again from, however many there are",
+                ));
+        }
         if kind == DecoderKind::WideKalman {
             let wide = WideKalman::of(data, movement, config)?;
             return Ok(Basis { wide: Some(wide.matrices), ..Basis::default() });

@@ -56,7 +56,7 @@ pub fn collect(
             .hint("`efference inspect` shows what it holds; a mapping names the variables")
     })?;
     Ok(Dataset {
-        features,
+        features: features.into_shared(),
         kinds: config.bins.features,
         starts_segment,
         whole,

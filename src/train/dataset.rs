@@ -8,14 +8,14 @@ use crate::intents::Action;
 use crate::recording::{Kinematics, Truth};
 use crate::score::{self, PerAxis, Score};
 use crate::time::SampleIndex;
-use ndarray::{Array2, ArrayView1, Axis, s};
+use ndarray::{ArcArray2, Array2, ArrayView1, Axis, s};
 use std::ops::Range;
 
 /// Features of consecutive bins, from bin 0 of a recording, and the rows of it that count.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// bins × features.
-    pub features: Array2<f32>,
+    /// bins × features; copies share it.
+    pub features: ArcArray2<f32>,
     /// What the features are.
     pub kinds: Features,
     /// The bin starts a segment.

@@ -397,7 +397,7 @@ mod tests {
         let axes = vec!["x".to_string(), "y".to_string()];
         let movement = Movement { axes, unit: "m".into(), velocity, position: None };
         let data = Dataset {
-            features: x.clone(),
+            features: x.clone().into_shared(),
             kinds: Features::Counts,
             starts_segment: (0..600).map(|bin| bin == 0).collect(),
             whole: vec![true; 600],

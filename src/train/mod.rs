@@ -74,12 +74,21 @@ pub struct Choices {
 /// The words for decoders of movement.
 pub const OF_MOVEMENT: &str = "wiener, kalman, velocity-kalman, full-kalman, wide-kalman, blend";
 
-/// Fits the decoder that `config` asks for on `data.rows`.
+/// Fits the decoder that `config` asks for on `data.rows`. A Wiener filter of so many counts that the matrices would take over
+/// 4 GiB is fitted without forming them ([`wide`]).
 ///
 /// # Errors
 /// No rows, a decoder of movement for classes or the other way round, no channel with enough events, a fit
 /// that is singular.
 pub fn fit(data: &Dataset, config: &DecoderConfig) -> Result<Fitted, Error> {
+    fit_telling(data, config, |_| ())
+}
+
+/// The same; `tick` hears how much of a fit that takes long is done, 0 to 1.
+///
+/// # Errors
+/// As [`fit`].
+pub fn fit_telling(data: &Dataset, config: &DecoderConfig, tick: impl FnMut(f64)) -> Result<Fitted, Error> {
     let kind = config.kind.settled(matches!(data.targets, Targets::Classes { .. }));
     let config = &DecoderConfig { kind, ..config.clone() };
     let place = format!("fit of `{}`", config.kind.name());
@@ -95,6 +104,11 @@ pub fn fit(data: &Dataset, config: &DecoderConfig) -> Result<Fitted, Error> {
         return fit_wide(data, movement, config, rows.len());
     }
     let keep = data.features_with_events(config)?;
+    if let (Targets::Movement(movement), true) = (&data.targets, is_wide(data, config)?) {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let found = wide::fit(&wide::Counts::of(data), movement, &rows, config, threads, tick)?;
+        return Ok(Fitted { decoder: found.decoder, choices: found.choices });
+    }
     let used = data.features.select(ndarray::Axis(0), &rows);
     let normaliser = Normaliser::fit(config.normaliser(), used.view(), &keep);
     let kept: Vec<usize> =
@@ -180,6 +194,24 @@ pub fn fit(data: &Dataset, config: &DecoderConfig) -> Result<Fitted, Error> {
     Ok(Fitted { decoder: Decoder::new(normaliser, linear), choices })
 }
 
+/// Whether a filter is fitted without its matrices: a Wiener filter of z-scored counts whose matrices would be too large. What it
+/// says is the same, within rounding.
+///
+/// # Errors
+/// No channel with enough events.
+pub fn is_wide(data: &Dataset, config: &DecoderConfig) -> Result<bool, Error> {
+    if !matches!(data.targets, Targets::Movement(_)) {
+        return Ok(false);
+    }
+    let n_kept = data.features_with_events(config)?.iter().filter(|keep| **keep).count();
+    let gib = ridge::gib(data.fit_rows().len(), n_kept * config.lags, config.folds);
+    Ok(config.kind.settled(false) == DecoderKind::Wiener
+        && data.kinds == Features::Counts
+        && config.normaliser() == crate::config::NormaliserKind::Zscore
+        && data.features.ncols() <= usize::from(u16::MAX) + 1
+        && gib > DENSE_GIB_MAX)
+}
+
 fn fit_wide(
     data: &Dataset,
     movement: &Movement,
@@ -211,8 +243,20 @@ pub fn plausible_speed(data: &Dataset) -> f64 {
 /// # Errors
 /// As [`fit`].
 pub fn score_last_fifth(data: &Dataset, config: &DecoderConfig) -> Result<(Fitted, Score), Error> {
+    score_last_fifth_telling(data, config, |_| ())
+}
+
+/// The same; `tick` hears how much of a fit that takes long is done, 0 to 1.
+///
+/// # Errors
+/// As [`fit`].
+pub fn score_last_fifth_telling(
+    data: &Dataset,
+    config: &DecoderConfig,
+    tick: impl FnMut(f64),
+) -> Result<(Fitted, Score), Error> {
     let (first, last) = data.split_last_fifth();
-    let fitted = fit(&first, config)?;
+    let fitted = fit_telling(&first, config, tick)?;
     let score = last.score(&mut fitted.decoder.clone());
     Ok((fitted, score))
 }
@@ -285,5 +329,7 @@ fn mean(a: &Weights, b: &Weights) -> Weights {
 
 /// Decoders overshoot; none that works does so by this much.
 const PLAUSIBLE_SHARE: f64 = 3.0;
+/// Of the matrices of a Wiener filter: what leaves a usual computer room for the rest.
+const DENSE_GIB_MAX: f64 = 4.0;
 /// Fewer bins than this fit nothing.
 const ROWS_MIN: usize = 20;

@@ -217,7 +217,7 @@ mod tests {
         let axes = vec!["x".to_string(), "y".to_string()];
         let movement = Movement { axes, unit: "cm".into(), velocity, position: Some(position) };
         let data = Dataset {
-            features,
+            features: features.into_shared(),
             kinds: Features::Counts,
             starts_segment: (0..n).map(|bin| bin == 0).collect(),
             whole: vec![true; n],

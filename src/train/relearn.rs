@@ -109,7 +109,7 @@ impl Learnt {
         let mut starts_segment = batch.starts_segment.clone();
         starts_segment.iter_mut().take(1).for_each(|starts| *starts = true);
         let data = Dataset {
-            features,
+            features: features.into_shared(),
             kinds: Features::Counts,
             starts_segment,
             whole: (0..batch.n_bins()).map(|bin| batch.whole[bin] && batch.meant[bin].is_some()).collect(),

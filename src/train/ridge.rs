@@ -57,10 +57,7 @@ pub(super) fn fit(
 /// # Errors
 /// With what to leave out.
 pub(super) fn check_size(n_rows: usize, n_columns: usize, n_folds: usize, place: &str) -> Result<(), Error> {
-    let side = n_columns.min(n_rows);
-    // The whole Gram matrix, one a fold, and three while one is solved.
-    let values = n_rows as f64 * n_columns as f64 + (4 + n_folds) as f64 * (side as f64).powi(2);
-    let gib = values * size_of::<f64>() as f64 / f64::from(1u32 << 30);
+    let gib = gib(n_rows, n_columns, n_folds);
     if gib <= FIT_GIB_MAX {
         return Ok(());
     }
@@ -68,6 +65,13 @@ pub(super) fn check_size(n_rows: usize, n_columns: usize, n_folds: usize, place:
         .field("decoder.lags")
         .legal(format!("at most {FIT_GIB_MAX} GiB"))
         .hint("fewer lags, fewer bins (--bins A..B), or a higher decoder.min_events"))
+}
+
+/// Memory that a fit takes: the regressors, the whole Gram matrix, one a fold, and three while one is solved.
+pub(super) fn gib(n_rows: usize, n_columns: usize, n_folds: usize) -> f64 {
+    let side = n_columns.min(n_rows) as f64;
+    let values = n_rows as f64 * n_columns as f64 + (4 + n_folds) as f64 * side.powi(2);
+    values * size_of::<f64>() as f64 / f64::from(1u32 << 30)
 }
 
 /// Memory that a fit may take, which a usual workstation has.

@@ -138,7 +138,8 @@ impl Followed {
         });
         Dataset {
             features: Array2::from_shape_vec((n_bins, n_features), self.features)
-                .expect("bins have one width"),
+                .expect("bins have one width")
+                .into_shared(),
             kinds: Features::Counts,
             starts_segment: self.starts_segment,
             whole: self.whole,

@@ -5,6 +5,7 @@
 //! in groups that depend on their number alone.
 
 use crate::simd::{Level, dispatch};
+use crate::train::Dataset;
 use std::ops::Range;
 
 /// Bins × channels of counts, 0 wherever nothing is said.
@@ -33,6 +34,19 @@ impl Counts {
     pub fn new(n_channels: usize) -> Self {
         assert!(n_channels <= usize::from(u16::MAX) + 1, "channels are numbered by 16 bits");
         Counts { n_channels, ..Counts::default() }
+    }
+
+    /// The bins of a dataset of counts.
+    ///
+    /// # Panics
+    /// As [`Counts::new`].
+    pub(in crate::train) fn of(data: &Dataset) -> Self {
+        let mut counts = Counts::new(data.features.ncols());
+        for (row, &starts_segment) in data.features.rows().into_iter().zip(&data.starts_segment) {
+            let heard = row.iter().enumerate().filter(|(_, count)| **count != 0.0);
+            counts.push(starts_segment, heard.map(|(channel, &count)| (channel as u16, count)));
+        }
+        counts
     }
 
     /// Adds a bin: the channels whose count is not 0, ascending, and their counts.

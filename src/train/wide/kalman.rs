@@ -127,11 +127,7 @@ impl WideKalman {
                 .field("decoder.normaliser")
                 .legal("zscore"));
         }
-        let mut counts = Counts::new(n_channels);
-        for (row, &starts_segment) in data.features.rows().into_iter().zip(&data.starts_segment) {
-            let heard = row.iter().enumerate().filter(|(_, count)| **count != 0.0);
-            counts.push(starts_segment, heard.map(|(channel, &count)| (channel as u16, count)));
-        }
+        let counts = Counts::of(data);
         Self::fit(&counts, movement, &data.fit_rows(), config, 1)
     }
 

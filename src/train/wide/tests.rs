@@ -35,7 +35,7 @@ fn recording(n_bins: usize, n_channels: usize, lags: usize, seed: u64) -> (Datas
     let whole: Vec<bool> =
         (0..n_bins).map(|bin| bin != 17 && bin + 1 >= lags && (bin % (n_bins / 3)) + 1 >= lags).collect();
     let data = Dataset {
-        features,
+        features: features.into_shared(),
         kinds: Features::Counts,
         starts_segment: starts,
         received: vec![true; n_bins],
@@ -80,6 +80,37 @@ fn it_is_the_dense_solution_with_its_strength() {
             }
         }
     }
+}
+
+#[test]
+fn a_fit_whose_matrices_would_be_too_large_is_made_without_them() {
+    let (data, _, _) = recording(20_000, 300, 1, 7);
+    let of = |lags| DecoderConfig { kind: DecoderKind::Wiener, lags, ..DecoderConfig::default() };
+    let is_wide =
+        |data: &Dataset, config: &DecoderConfig| crate::train::is_wide(data, config).expect("events");
+    assert!(is_wide(&data, &of(100)) && !is_wide(&data, &of(10)));
+    let squared = DecoderConfig { normaliser: Some(crate::config::NormaliserKind::Sqrt), ..of(100) };
+    let kalman = DecoderConfig { kind: DecoderKind::Kalman, ..of(100) };
+    assert!(!is_wide(&data, &squared) && !is_wide(&data, &kalman));
+    let power = Dataset { kinds: crate::config::Features::Power, ..data.clone() };
+    assert!(!is_wide(&power, &of(100)));
+}
+
+#[test]
+fn what_train_fits_so_is_what_this_fits_and_has_no_sums() {
+    // Few bins, so that it is soon done; so many regressors that the dense fit would take over 4 GiB.
+    let (data, counts, rows) = recording(700, 60_000, 15, 7);
+    let config = DecoderConfig {
+        kind: DecoderKind::Wiener,
+        lags: 15,
+        ridge: vec![100.0, 1000.0],
+        ..DecoderConfig::default()
+    };
+    let by_train = crate::train::fit(&data, &config).expect("regular");
+    let here = fit(&counts, movement(&data), &rows, &config, 1, |_| ()).expect("regular");
+    assert!(by_train.decoder == here.decoder, "another fit than that of many counts");
+    let refused = crate::train::Basis::of(&data, &config, &by_train.decoder, &by_train.choices);
+    assert!(refused.expect_err("too large").to_string().contains("wide-kalman"));
 }
 
 #[test]
