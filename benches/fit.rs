@@ -1,17 +1,28 @@
-//! Time and memory of a fit on counts of very many channels: 50,000 × 30,000 bins, 5 ridge strengths, 5 folds.
+//! Time and memory of a fit on counts of very many channels: 50,000 × 30,000 bins, 5 ridge strengths, 5 folds. And of one on a
+//! recording.
 //!
 //! In: counts from a fixed seed (synthetic), about nine tenths of them 0, tuned to a velocity. Out: one JSON object:
 //! seconds of the fit, the most memory that the program held, and R² of velocity on bins that were not fitted.
 //!
 //! `cargo bench --bench fit -- [--channels N] [--bins N] [--threads N]`
+//!
+//! With a recording: all of its bins by 10 lags, 5 strengths, 5 folds. Out: the seconds of each of 5 fits, and in the folder
+//! what another program needs for the same fit: `x` and `y`, float64, rows first, and what was found.
+//!
+//! `cargo bench --bench fit -- --recording m1_reaching.mat --mapping m1-reaching --out FOLDER`
 
-use efference::config::{DecoderConfig, RidgeShape};
+use efference::config::{Config, DecoderConfig, DecoderKind, RidgeShape};
 use efference::intents::Action;
+use efference::pipeline::Calibration;
 use efference::train::wide::{Counts, fit};
-use efference::train::{Movement, Targets, score_actions};
-use efference::{SampleIndex, binning::Bin, config::Features};
+use efference::train::{self, Movement, Targets, score_actions};
+use efference::{SampleIndex, binning::Bin, config::Features, recording};
 use ndarray::Array2;
+use std::path::Path;
 use std::time::Instant;
+
+/// Fits of a recording.
+const ROUNDS: usize = 5;
 
 #[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 fn main() {
@@ -25,6 +36,13 @@ fn main() {
         true => (2_000, 3_000),
         false => (number("--channels", 50_000), number("--bins", 30_000)),
     };
+    let word = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name);
+        at.and_then(|at| arguments.get(at + 1)).cloned()
+    };
+    if let (Some(path), Some(out)) = (word("--recording"), word("--out")) {
+        return recorded(&path, word("--mapping").as_deref(), Path::new(&out));
+    }
     let threads = number("--threads", 2);
     let n_test = n_bins / 30;
     let (counts, movement) = session(n_channels, n_bins + n_test);
@@ -58,6 +76,77 @@ fn main() {
             "losses": found.losses,
             "ridge": found.choices.wiener_ridge,
             "velocity_r2": score.velocity_r2,
+        })
+    );
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+fn recorded(path: &str, mapping: Option<&str>, out: &Path) {
+    let mut recording = recording::open(path, mapping).expect("a recording");
+    let decoder = DecoderConfig {
+        kind: DecoderKind::Wiener,
+        lags: 10,
+        ridge: [100.0, 300.0, 1000.0, 3000.0, 10_000.0].to_vec(),
+        ridge_shape: RidgeShape::Plain,
+        min_events: 0.0,
+        ..DecoderConfig::default()
+    };
+    let config = recording.settle(Config { decoder, ..Config::default() }, "bench").expect("legal");
+    let width = config.bins.width_ms * 1e-3 * recording.source.info().sample_rate.hz();
+    let end = recording.source.n_frames().map_or(0, |n_frames| (n_frames as f64 / width) as u64);
+    let data = train::collect(&mut recording, &config, &Calibration::default(), end, |_| ())
+        .expect("it says what the subject did");
+    let times: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let started = Instant::now();
+            train::fit(&data, &config.decoder).expect("regular");
+            started.elapsed().as_secs_f64()
+        })
+        .collect();
+    let fitted = train::fit(&data, &config.decoder).expect("regular");
+    let (normaliser, weights) = (fitted.decoder.normaliser(), fitted.decoder.linear().weights());
+    let (rows, history) = (data.fit_rows(), data.history());
+    let (n, lags) = (data.features.ncols(), config.decoder.lags);
+    let mut x = Vec::with_capacity(rows.len() * n * lags);
+    for &row in &rows {
+        for lag in 0..lags {
+            x.extend((0..n).map(|channel| match history[row] >= lag {
+                true => f64::from(
+                    (data.features[(row - lag, channel)] - normaliser.mean()[channel])
+                        * normaliser.inverse_deviation()[channel],
+                ),
+                false => 0.0,
+            }));
+        }
+    }
+    let Targets::Movement(movement) = &data.targets else { panic!("the recording has movement") };
+    let position = movement.position.as_ref();
+    let y: Vec<f64> = rows
+        .iter()
+        .flat_map(|&row| {
+            let position = position.map(|position| position.row(row).to_vec()).unwrap_or_default();
+            movement.velocity.row(row).to_vec().into_iter().chain(position)
+        })
+        .collect();
+    let write = |name: &str, values: &[f64]| {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        std::fs::write(out.join(name), bytes).expect("the folder can be written to");
+    };
+    (write("x", &x), write("y", &y));
+    // By lag, output and channel.
+    write("readout", &weights.readout.iter().map(|&weight| f64::from(weight)).collect::<Vec<_>>());
+    println!(
+        "{}",
+        serde_json::json!({
+            "synthetic": recording.source.info().synthetic,
+            "rows": rows.len(),
+            "channels": n,
+            "lags": lags,
+            "outputs": weights.n_states,
+            "strengths": config.decoder.ridge,
+            "folds": config.decoder.folds,
+            "ridge": fitted.choices.wiener_ridge,
+            "seconds": times,
         })
     );
 }

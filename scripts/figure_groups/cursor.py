@@ -70,6 +70,7 @@ def figures(lab):
         names = ["m1.wiener.velocity_r2", "m1.kalman.velocity_r2", "m1.adaptive.velocity_r2"]
         names += [name(lose) for lose in LOSSES]
         measured += [Figure(of, "R²", "higher", DATA, False, "", skipped=str(absent)) for of in names]
+    measured += fit_m1(lab)
     measured.append(resolved(lab))
     measured += [resolved_live(lab, *followed) for followed in FOLLOWED]
     measured += fit_50k()
@@ -227,6 +228,40 @@ def resolved_live(lab, figure, source, decoder, target):
     row = Figure(figure, "ms, median", "lower", data, True, command, target=target)
     row.value = statistics.median(swaps)
     return row
+
+
+def fit_m1(lab):
+    """Seconds of a fit on all of a recording, and how many times as long scikit-learn takes on the same matrices."""
+    data = "m1-reaching, 196 units × 13,205 bins × 10 lags, 5 strengths, 5 folds"
+    command = "cargo bench --bench fit -- --recording M1 --mapping m1-reaching --out FOLDER"
+    seconds = Figure("fit.m1.seconds", "s, median", "lower", data, False, command, target=2)
+    peer = Figure("fit.m1.vs_sklearn", "times as fast", "higher", data, False, "", target=3)
+    off = Figure("fit.m1.vs_sklearn.difference", "share of the weights", "lower", data, False, "")
+    peer.command = off.command = f"{command} && python benches/peers/sklearn_ridge.py FOLDER JSON"
+    rows = [seconds, peer, off]
+    try:
+        recording = lab.recording(M1)
+    except Absent as absent:
+        for row in rows:
+            row.skipped = str(absent)
+        return rows
+    out = lab.scratch / "fit-m1"
+    out.mkdir(exist_ok=True)
+    say(f"  {command}")
+    bench = ["cargo", "bench", "--bench", "fit", "--", "--recording", recording, "--mapping", "m1-reaching", "--out", out]
+    done = subprocess.run(bench, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=sys.stderr, text=True)
+    line = done.stdout.strip().splitlines()[-1]
+    seconds.value = statistics.median(json.loads(line)["seconds"])
+    made = subprocess.run([ROOT / "scripts" / "setup-peers", "scikit-learn"], capture_output=True, text=True)
+    if made.returncode != 0:
+        peer.skipped = off.skipped = "scikit-learn can't be installed (scripts/setup-peers says why)"
+        return rows
+    python = made.stdout.strip().splitlines()[-1]
+    words = [python, ROOT / "benches" / "peers" / "sklearn_ridge.py", out, line]
+    found = json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    peer.data += f", scikit-learn {found['sklearn']} in {statistics.median(found['seconds']):.1f} s"
+    peer.value, off.value = statistics.median(found["seconds"]) / seconds.value, found["difference"]
+    return rows
 
 
 def fit_50k():

@@ -13,6 +13,7 @@ use faer::prelude::Solve;
 use faer::{Accum, Mat, MatRef, Par, Side};
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A fitted ridge regression.
 pub(super) struct Ridge {
@@ -40,12 +41,12 @@ pub(super) fn fit(
         *only
     } else {
         least_loss(strengths, START_SHARE * n as f64, |strength| {
-            let losses = parts.iter().zip(&grams).map(|(part, gram)| {
-                let normal = normal.without(part.clone(), gram);
+            let losses = each(parts.len(), |at| {
+                let normal = normal.without(parts[at].clone(), &grams[at]);
                 let Some(fit) = normal.solve(strength) else { return f64::INFINITY };
-                squared_error(&fit, x, y, part.clone(), n_scored)
+                squared_error(&fit, x, y, parts[at].clone(), n_scored)
             });
-            losses.sum()
+            losses.into_iter().sum()
         })?
     };
     let (coefficients, offset) = normal.solve(strength)?;
@@ -67,15 +68,46 @@ pub(super) fn check_size(n_rows: usize, n_columns: usize, n_folds: usize, place:
         .hint("fewer lags, fewer bins (--bins A..B), or a higher decoder.min_events"))
 }
 
-/// Memory that a fit takes: the regressors, the whole Gram matrix, one a fold, and three while one is solved.
+/// Memory that a fit takes: the regressors, the whole Gram matrix, one a fold, and three for each that is solved at a time.
 pub(super) fn gib(n_rows: usize, n_columns: usize, n_folds: usize) -> f64 {
     let side = n_columns.min(n_rows) as f64;
-    let values = n_rows as f64 * n_columns as f64 + (4 + n_folds) as f64 * side.powi(2);
+    let n_matrices = 1 + n_folds + 3 * THREADS_MAX;
+    let values = n_rows as f64 * n_columns as f64 + n_matrices as f64 * side.powi(2);
     values * size_of::<f64>() as f64 / f64::from(1u32 << 30)
 }
 
 /// Memory that a fit may take, which a usual workstation has.
 const FIT_GIB_MAX: f64 = 8.0;
+
+/// What `of` says of 0 to `n`, in this order, whichever thread is done first: as many threads as there are cores, and no more than
+/// memory is counted for.
+fn each<T: Send>(n: usize, of: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let n_threads =
+        std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(n.max(1));
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= n {
+                return done;
+            }
+            done.push((at, of(at)));
+        }
+    };
+    let mut done = std::thread::scope(|scope| {
+        let threads: Vec<_> = (1..n_threads).map(|_| scope.spawn(work)).collect();
+        let mut done = work();
+        for thread in threads {
+            done.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        done
+    });
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, found)| found).collect()
+}
+
+const THREADS_MAX: usize = 4;
 
 /// Where the search for a strength starts, as a share of the rows: z-scored features want about this.
 const START_SHARE: f64 = 0.4;
@@ -100,8 +132,8 @@ impl<'a> Normal<'a> {
     /// the one XXᵀ.
     fn new(x: MatRef<'a, f64>, y: MatRef<'a, f64>, parts: &[Range<usize>]) -> (Self, Vec<Option<Mat<f64>>>) {
         let dual = x.ncols() > x.nrows();
-        let of_part = |part: &Range<usize>| (!dual).then(|| gram_of(x.subrows(part.start, part.len())));
-        let grams: Vec<Option<Mat<f64>>> = parts.iter().map(of_part).collect();
+        let of_part = |at: usize| (!dual).then(|| gram_of(x.subrows(parts[at].start, parts[at].len())));
+        let grams: Vec<Option<Mat<f64>>> = each(parts.len(), of_part);
         let gram = if dual {
             gram_of(x.transpose())
         } else {
