@@ -23,7 +23,7 @@ PROGRAM = sys.argv[1]
 SEED = 20261122
 TOLERANCE = 1e-5
 SPECTRUM_TOLERANCE = 1e-4
-MOVEMENT = ["wiener", "kalman", "velocity-kalman", "blend"]
+MOVEMENT = ["wiener", "kalman", "velocity-kalman", "full-kalman", "wide-kalman", "blend"]
 CLASSES = ["lda", "logistic"]
 TRIAL_MS, WINDOW_MS = 600, slice(350, 550)
 
@@ -69,8 +69,26 @@ def normalised(counts, kind, weights):
     return (scaled - weights["normaliser_mean"]) * weights["normaliser_inverse_deviation"]
 
 
+def carried(x, weights):
+    """A Kalman filter in information form, its covariance carried from bin to bin: at rest in the first."""
+    transition, drift, heard = (weights[f"gain_{name}"] for name in ["transition", "drift", "heard"])
+    readout, n_states = weights["readout"].astype(float), len(transition)
+    output = weights.get("output", np.eye(n_states))
+    state, covariance, said = np.zeros(n_states), np.zeros((n_states, n_states)), []
+    for t in range(len(x)):
+        news = sum(readout[lag] @ x[t - lag] for lag in range(min(len(readout), t + 1)))
+        prior = transition @ covariance @ transition.T + drift
+        covariance = np.linalg.solve(np.eye(n_states) + prior @ heard, prior)
+        state = transition @ state
+        state = state + covariance @ (news - heard @ state)
+        said.append(output @ state + weights["offset"])
+    return np.array(said)
+
+
 def decoded(x, weights, resets):
     """s(t) = M s(t−1) + Σ W(l) x(t−l), y(t) = H s(t) + h; `resets` where every bin starts a segment."""
+    if "gain_transition" in weights:
+        return carried(x, weights)
     readout = weights["readout"].astype(float)
     lags, n_states, _ = readout.shape
     recurrence = weights.get("recurrence", np.zeros((n_states, n_states)))
