@@ -17,7 +17,7 @@ mod scores;
 pub use calibrate::{Calibrated, FitAbout};
 pub use click::ClickAbout;
 pub use recalibrate::{Day, Days, Kept, Window, run_days};
-pub use scores::Scores;
+pub use scores::{Phases, Scores};
 
 use crate::calibration::Plan;
 use crate::config::Config;
