@@ -20,7 +20,7 @@ mod session;
 pub use calibrate::{Calibrated, FitAbout, Judged};
 pub use click::ClickAbout;
 pub use recalibrate::{Day, Days, Kept, Window, run_days};
-pub use scores::Scores;
+pub use scores::{Phases, Scores};
 pub use session::{Attend, CalibrationSettings, Subject, View, calibrate};
 
 use crate::calibration::Plan;

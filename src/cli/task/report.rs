@@ -16,7 +16,7 @@ pub(super) struct Report<'a> {
 /// A row of the table: its name, and what it shows of a seed's scores.
 type Row = (&'static str, &'static str, fn(&Scores) -> Option<f64>);
 
-const ROWS: [Row; 7] = [
+const ROWS: [Row; 10] = [
     ("bits_per_second", "bits/s", |scores| scores.bits_per_second),
     ("hits", "targets reached", |scores| Some(scores.hits as f64)),
     ("wrong", "wrong clicks, or targets missed", |scores| {
@@ -28,6 +28,15 @@ const ROWS: [Row; 7] = [
     }),
     ("path_efficiency", "path efficiency", |scores| scores.path_efficiency),
     ("orbiting_seconds", "orbiting, s", |scores| scores.orbiting_seconds),
+    ("way_seconds", "time until first on the target, mean, s", |scores| {
+        scores.phases.map(|phases| phases.way_seconds)
+    }),
+    ("correction_seconds", "from there until on it for good, s", |scores| {
+        scores.phases.map(|phases| phases.correction_seconds)
+    }),
+    ("stay_seconds", "from there until the click or the hold's end, s", |scores| {
+        scores.phases.map(|phases| phases.stay_seconds)
+    }),
 ];
 
 impl Report<'_> {
