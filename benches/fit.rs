@@ -132,7 +132,8 @@ fn recorded(path: &str, mapping: Option<&str>, out: &Path) {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         std::fs::write(out.join(name), bytes).expect("the folder can be written to");
     };
-    (write("x", &x), write("y", &y));
+    write("x", &x);
+    write("y", &y);
     // By lag, output and channel.
     write("readout", &weights.readout.iter().map(|&weight| f64::from(weight)).collect::<Vec<_>>());
     println!(

@@ -25,14 +25,14 @@ enum Source {
     /// Of a user who follows a script.
     Script(Box<dyn SampleSource>),
     /// Of one who watches a screen.
-    Watching(Box<Simulator>, Watcher),
+    Watching(Box<(Simulator, Watcher)>),
 }
 
 impl Source {
     fn get(&self) -> &dyn SampleSource {
         match self {
             Source::Script(source) => &**source,
-            Source::Watching(simulator, _) => &**simulator,
+            Source::Watching(both) => &both.0,
         }
     }
 }
@@ -83,7 +83,7 @@ impl Tissue {
     pub fn watch(&mut self, address: &str, spikes: bool, watcher: Watcher) -> Result<(), Error> {
         let kind = if spikes { "crossings,width_ms=1" } else { "broadband" };
         let settings = Settings::parse(&format!("sim:{address},kind={kind}"))?;
-        self.source = Source::Watching(Box::new(Simulator::new(&settings)?), watcher);
+        self.source = Source::Watching(Box::new((Simulator::new(&settings)?, watcher)));
         Ok(())
     }
 
@@ -140,7 +140,8 @@ impl Tissue {
         }
         let outcome = match &mut self.source {
             Source::Script(source) => source.read(&mut self.block)?,
-            Source::Watching(simulator, watcher) => {
+            Source::Watching(both) => {
+                let (simulator, watcher) = &mut **both;
                 if let Some(intention) = watcher.look(BLOCK_MS) {
                     simulator.intend(intention.velocity);
                     simulator.intend_click(intention.click);

@@ -89,10 +89,10 @@ fn a_fit_whose_matrices_would_be_too_large_is_made_without_them() {
     let is_wide =
         |data: &Dataset, config: &DecoderConfig| crate::train::is_wide(data, config).expect("events");
     assert!(is_wide(&data, &of(100)) && !is_wide(&data, &of(10)));
-    let squared = DecoderConfig { normaliser: Some(crate::config::NormaliserKind::Sqrt), ..of(100) };
+    let squared = DecoderConfig { normaliser: Some(NormaliserKind::Sqrt), ..of(100) };
     let kalman = DecoderConfig { kind: DecoderKind::Kalman, ..of(100) };
     assert!(!is_wide(&data, &squared) && !is_wide(&data, &kalman));
-    let power = Dataset { kinds: crate::config::Features::Power, ..data.clone() };
+    let power = Dataset { kinds: Features::Power, ..data.clone() };
     assert!(!is_wide(&power, &of(100)));
 }
 
