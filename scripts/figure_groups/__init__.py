@@ -3,7 +3,7 @@
 A new group is a new module, and a line in GROUPS and TITLES.
 """
 
-from . import bluetooth, cursor, demo, detectors, frontend, link, live, replay, sparse
+from . import bluetooth, cursor, demo, detectors, frontend, link, live, losses, replay, sparse
 
 GROUPS = {
     "replay": replay.figures,
@@ -12,6 +12,7 @@ GROUPS = {
     "detectors": detectors.figures,
     "frontend": frontend.figures,
     "live": live.figures,
+    "losses": losses.figures,
     "sparse": sparse.figures,
     "link": link.figures,
     "bluetooth": bluetooth.figures,
@@ -21,6 +22,7 @@ GROUPS = {
 TITLES = {
     "replay": "Recordings, decoded and searched for spikes",
     "cursor": "The cursor",
+    "losses": "Electrodes lost, refitted by NumPy",
     "demo": "The demo",
     "detectors": "Detectors side by side",
     "frontend": "The front end",
