@@ -241,6 +241,22 @@ fn a_singular_fit() {
 }
 
 #[test]
+fn a_cascade_where_none_can_be() {
+    let desk = Desk::new();
+    let file = desk.put_movement("hand.mat", 6, 400);
+    let model = desk.path("model");
+    for decoder in ["full-kalman", "lda"] {
+        let flags = ["--decoder", decoder, "--cascade", "full", "--out", &model];
+        let args = [&["train", &file, "--mapping", "m1-reaching"], &flags[..]].concat();
+        desk.refuse(
+            &args,
+            USAGE,
+            &["field `decoder.cascade`", decoder, "Legal: none; activity or full with wiener"],
+        );
+    }
+}
+
+#[test]
 fn an_unknown_config_key() {
     let desk = Desk::new();
     let file = desk.put_movement("hand.mat", 6, 400);

@@ -4,7 +4,7 @@
 use efference::binning::Bin;
 use efference::block::{BLOCK_FRAMES_MAX, Block, BlockHeader, Crossing, Payload, StreamInfo, StreamKind};
 use efference::config::{Config, NormaliserKind};
-use efference::decode::{Decoder, LinearDecoder, Normaliser, Output, Weights};
+use efference::decode::{Cascade, Decoder, LinearDecoder, Normaliser, Output, Weights};
 use efference::intents::{Action, Intent};
 use efference::pipeline::{Calibration, Event, GAP_BINS_MAX, Joint, Ledger, Pipeline, Shard};
 use efference::simd::Level;
@@ -193,7 +193,14 @@ fn decoder(n_features: usize, lags: usize, kind: NormaliserKind, seed: u32) -> D
     let linear = LinearDecoder::new(weights, output).expect("sizes fit");
     let mean = (0..n_features).map(|_| (random() % 100) as f32 * 0.03).collect();
     let inverse = (0..n_features).map(|f| if f % 7 == 6 { 0.0 } else { 0.3 + (random() % 10) as f32 * 0.1 });
-    Decoder::new(Normaliser::from_parts(kind, mean, inverse.collect()).expect("sizes fit"), linear)
+    let decoder =
+        Decoder::new(Normaliser::from_parts(kind, mean, inverse.collect()).expect("sizes fit"), linear);
+    match seed % 2 {
+        0 => decoder,
+        _ => {
+            decoder.with_cascade(Cascade { at_rest: 0.8, by_speed: 0.1, by_activity: -0.3 }).expect("finite")
+        }
+    }
 }
 
 /// 16 bits each, from a fixed seed.

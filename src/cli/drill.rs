@@ -232,7 +232,7 @@ fn one_draw(trial: &Trial, basis: &train::Basis, lost: &[usize], n_channels: usi
                 .for_each(|(_, x)| *x = 0.0);
         }
     }
-    let mut masked = decoder.linear().weights().clone();
+    let mut masked = decoder.weights();
     let n = masked.n_features;
     masked
         .readout

@@ -6,7 +6,7 @@ use crate::cli::source::SourceArgs;
 use crate::cli::{say, say_json, table};
 use efference::Error;
 use efference::block::{StreamInfo, StreamKind};
-use efference::config::{Config, DecoderKind, NormaliserKind, RidgeShape};
+use efference::config::{CascadeKind, Config, DecoderKind, NormaliserKind, RidgeShape};
 use efference::model::Model;
 use efference::train::{self, Basis};
 use serde_json::json;
@@ -68,6 +68,9 @@ pub(crate) struct SettingsArgs {
     /// How the ridge penalty is spread over channels and lags
     #[arg(long, value_enum)]
     ridge_shape: Option<RidgeShape>,
+    /// What is put right behind a linear decoder of movement [default: none]
+    #[arg(long, value_enum)]
+    cascade: Option<CascadeKind>,
 }
 
 impl SettingsArgs {
@@ -104,6 +107,7 @@ impl SettingsArgs {
         set("decoder", "ridge", self.ridge.as_ref().map(list));
         let shape = |shape: RidgeShape| toml::Value::try_from(shape).expect("a word");
         set("decoder", "ridge_shape", self.ridge_shape.map(shape));
+        set("decoder", "cascade", self.cascade.map(|kind| kind.name().into()));
         set("bins", "width_ms", self.bin_width_ms.map(toml::Value::from));
         // Who names a band has chosen what is measured in it.
         let names_band = table
@@ -194,7 +198,8 @@ fn command(args: &TrainArgs, config: &Config) -> String {
     if let Some(bins) = args.bins {
         command += &format!(" --bins {bins}");
     }
-    let SettingsArgs { config: file, bin_width_ms, lags, normaliser, ridge, ridge_shape } = &args.settings;
+    let SettingsArgs { config: file, bin_width_ms, lags, normaliser, ridge, ridge_shape, cascade } =
+        &args.settings;
     if let Some(name) = file.as_ref().and_then(|file| file.file_name()) {
         command += &format!(" --config {}", quoted(&name.to_string_lossy()));
     }
@@ -216,6 +221,9 @@ fn command(args: &TrainArgs, config: &Config) -> String {
             RidgeShape::Plain => " --ridge-shape plain",
             RidgeShape::Decaying => " --ridge-shape decaying",
         };
+    }
+    if let Some(kind) = cascade {
+        command += &format!(" --cascade {}", kind.name());
     }
     if args.keep_statistics {
         command += " --keep-statistics";

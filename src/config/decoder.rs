@@ -28,6 +28,9 @@ pub struct DecoderConfig {
     pub trail_bins: usize,
     /// Kalman filter: what a channel did one bin before predicts what it does now, beside the state.
     pub whiten: bool,
+    /// Decoders of movement: what is put right behind the linear decoder ([`crate::decode::Cascade`]).
+    #[serde(skip_serializing_if = "CascadeKind::is_none")]
+    pub cascade: CascadeKind,
     /// LDA: shrinkages to choose from by cross-validation inside the training part.
     pub shrinkage: Vec<f64>,
 }
@@ -49,6 +52,7 @@ impl Default for DecoderConfig {
             lead_bins: 5,
             trail_bins: 6,
             whiten: true,
+            cascade: CascadeKind::None,
             shrinkage: vec![
                 0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0,
             ],
@@ -119,6 +123,34 @@ impl DecoderKind {
     /// It chooses among classes instead of moving.
     pub fn is_classifier(self) -> bool {
         matches!(self, DecoderKind::Lda | DecoderKind::Logistic)
+    }
+}
+
+/// What is put right of what a linear decoder of movement says, by a static nonlinearity behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum CascadeKind {
+    /// Nothing.
+    None,
+    /// A gain that all neurons share, told by activity that speed doesn't explain.
+    Activity,
+    /// That, and speed: fast movement that a ridge makes too slow, and slow movement that it makes too fast.
+    Full,
+}
+
+impl CascadeKind {
+    /// The word that stands in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            CascadeKind::None => "none",
+            CascadeKind::Activity => "activity",
+            CascadeKind::Full => "full",
+        }
+    }
+
+    /// Nothing is put right.
+    pub fn is_none(&self) -> bool {
+        *self == CascadeKind::None
     }
 }
 

@@ -13,7 +13,7 @@ mod safety;
 
 pub use bins::{BinsConfig, Features};
 pub use cursor::CursorConfig;
-pub use decoder::{DecoderConfig, DecoderKind, NormaliserKind, RidgeShape};
+pub use decoder::{CascadeKind, DecoderConfig, DecoderKind, NormaliserKind, RidgeShape};
 pub use front_end::{FIELD_BAND_HZ, FrontEndConfig, Reference, SPIKE_BAND_HZ};
 pub use live::{LiveConfig, RING_BLOCKS_MAX, SHARDS_MAX};
 pub use safety::SafetyConfig;
@@ -255,7 +255,11 @@ fn legal_keys() -> Vec<String> {
     // Keys that are left out of a table of defaults are legal too.
     let full = Config {
         front_end: FrontEndConfig { reference: Reference::Lrr, lrr_ridge: 1.0, ..Default::default() },
-        decoder: DecoderConfig { normaliser: Some(NormaliserKind::Zscore), ..Default::default() },
+        decoder: DecoderConfig {
+            normaliser: Some(NormaliserKind::Zscore),
+            cascade: CascadeKind::Full,
+            ..Default::default()
+        },
         cursor: CursorConfig { gain: 2.0, ..Default::default() },
         safety: SafetyConfig { speed_max: 1.0, ..Default::default() },
         ..Default::default()

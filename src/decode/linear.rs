@@ -271,6 +271,11 @@ impl LinearDecoder {
         &self.weights
     }
 
+    /// The state that stands last.
+    pub(super) fn last_state(&self) -> Option<f64> {
+        self.state.last().copied()
+    }
+
     /// For each lag and state, whether W has anything there.
     pub(super) fn hears(&self) -> &[bool] {
         &self.hears
@@ -299,7 +304,8 @@ impl LinearDecoder {
         }
     }
 
-    fn action(&self) -> Action {
+    /// What it said last.
+    pub(super) fn action(&self) -> Action {
         let y = &self.said;
         match self.output {
             Output::Move { n_axes, has_position } => Action::Move {

@@ -1,9 +1,10 @@
 //! Features to intents: normaliser, history, and one linear decoder, all fitted beforehand by `train`.
 //!
 //! In: one [`Bin`] after another. Out: one [`Intent`] per bin. Every decoder of this crate runs as the same
-//! recurrence (see [`LinearDecoder`]); what differs is how it was fitted. For streams of crossings it is computed event
+//! recurrence (see [`LinearDecoder`]); what differs is how it was fitted, and whether a [`Cascade`] stands behind it. For streams of crossings it is computed event
 //! by event, at a cost of events × lags × states.
 
+mod cascade;
 pub mod click;
 pub mod electrodes;
 mod full_gain;
@@ -15,6 +16,7 @@ mod recursive;
 pub mod shadow;
 mod sparse;
 
+pub use cascade::Cascade;
 pub use click::{ClickRule, Clicker};
 pub use full_gain::FullGain;
 pub use linear::{LinearDecoder, Output, Weights};
@@ -22,7 +24,7 @@ pub use normaliser::Normaliser;
 pub use recursive::RecursiveLeastSquares;
 
 use crate::binning::Bin;
-use crate::intents::{AXES_MAX, Intent};
+use crate::intents::{AXES_MAX, Action, Intent};
 use recent::Recent;
 use sparse::SparseReadout;
 
@@ -31,6 +33,8 @@ use sparse::SparseReadout;
 pub struct Decoder {
     normaliser: Normaliser,
     linear: LinearDecoder,
+    /// Behind the linear one, which then has a state for the activity.
+    cascade: Option<Cascade>,
     recent: Recent,
     /// For streams of crossings.
     sparse: Option<SparseReadout>,
@@ -48,7 +52,30 @@ impl Decoder {
     pub fn new(normaliser: Normaliser, linear: LinearDecoder) -> Self {
         assert_eq!(normaliser.n_features(), linear.n_features(), "normaliser and decoder fit each other");
         let recent = Recent::new(linear.n_features());
-        Decoder { normaliser, linear, recent, sparse: None, click: None, click_probability: 0.0 }
+        Decoder {
+            normaliser,
+            linear,
+            cascade: None,
+            recent,
+            sparse: None,
+            click: None,
+            click_probability: 0.0,
+        }
+    }
+
+    /// The same at rest, with a static nonlinearity behind the linear decoder, in place of one that it has; `None` where that
+    /// isn't finite, or where the gain is carried from bin to bin.
+    pub fn with_cascade(&self, cascade: Cascade) -> Option<Self> {
+        let weights = match self.linear.full_gain() {
+            Some(_) => None,
+            None => cascade.is_finite().then(|| self.weights()),
+        };
+        Decoder { cascade: Some(cascade), ..self.clone() }.with_weights(weights?)
+    }
+
+    /// The static nonlinearity behind the linear decoder, where there is one.
+    pub fn cascade(&self) -> Option<Cascade> {
+        self.cascade
     }
 
     /// The same, with a button that the same bins press; `None` where the two are not of as many features.
@@ -94,7 +121,8 @@ impl Decoder {
         let intent = |action| Intent::new(bin.index, bin.end, bin.lost_frames, action);
         if let Some(sparse) = &mut self.sparse {
             sparse.push(bin, &self.normaliser);
-            return intent(self.linear.advance(|inputs| sparse.take(inputs)));
+            let action = self.linear.advance(|inputs| sparse.take(inputs));
+            return intent(self.shaped(action));
         }
         let features = self.linear.push();
         if bin.received_frames == 0 {
@@ -109,7 +137,23 @@ impl Decoder {
             }
             self.recent.follow(features);
         }
-        intent(self.linear.step())
+        let action = self.linear.step();
+        intent(self.shaped(action))
+    }
+
+    /// How active the population was in the bin that was decoded last and in those before, in deviations of its features; 0
+    /// without a cascade.
+    pub fn activity(&self) -> f64 {
+        self.cascade.and_then(|_| self.linear.last_state()).unwrap_or_default()
+    }
+
+    /// What the linear decoder said of the bin that was decoded last, before the cascade.
+    pub fn before_cascade(&self) -> Action {
+        self.linear.action()
+    }
+
+    fn shaped(&self, action: Action) -> Action {
+        self.cascade.map_or(action, |cascade| cascade.shape(action, self.activity()))
     }
 
     /// Does what the next [`Decoder::decode`] can do without its bin, while there is time. Changes no result.
@@ -154,7 +198,11 @@ impl Decoder {
             (Some(own), Some(other)) => own.is_alike(other),
             _ => true,
         };
-        clicks_alike && self.linear.is_alike(&other.linear) && self.sparse.is_some() == other.sparse.is_some()
+        let cascades_alike = self.cascade.is_some() == other.cascade.is_some();
+        clicks_alike
+            && cascades_alike
+            && self.linear.is_alike(&other.linear)
+            && self.sparse.is_some() == other.sparse.is_some()
     }
 
     /// Tells a decoder whose position is a state and an output where the cursor was at the end of the last bin, where something
@@ -163,11 +211,21 @@ impl Decoder {
         self.linear.place_cursor(position);
     }
 
+    /// What it was fitted to, which [`Decoder::with_weights`] takes: without the state that a cascade needs.
+    pub fn weights(&self) -> Weights {
+        match self.cascade {
+            Some(_) => self.linear.weights().without_activity(),
+            None => self.linear.weights().clone(),
+        }
+    }
+
     /// The same decoder at rest with other weights; `None` where they don't fit.
     pub fn with_weights(&self, weights: Weights) -> Option<Self> {
+        let weights = if self.cascade.is_some() { weights.with_activity() } else { weights };
         let linear = LinearDecoder::new(weights, self.linear.output().clone())?;
         let fits = linear.n_features() == self.linear.n_features();
         let mut decoder = fits.then(|| Decoder::new(self.normaliser.clone(), linear))?;
+        decoder.cascade = self.cascade;
         decoder.click = self.click.clone();
         decoder.click.iter_mut().for_each(|clicker| clicker.reset());
         Some(if self.sparse.is_some() { decoder.for_crossings() } else { decoder })
@@ -190,6 +248,17 @@ impl Decoder {
         if let Some(clicker) = &mut self.click {
             clicker.reset();
         }
+    }
+
+    /// The same decoder at rest with another normaliser, and without its button.
+    ///
+    /// # Panics
+    /// If that is of another number of features.
+    #[must_use]
+    pub fn with_normaliser(&self, normaliser: Normaliser) -> Self {
+        let mut linear = self.linear.clone();
+        linear.reset();
+        Decoder { cascade: self.cascade, ..Decoder::new(normaliser, linear) }
     }
 
     /// The normaliser.

@@ -106,3 +106,36 @@ fn decoders_of_another_shape_are_not_taken_over() {
     assert_eq!(live, before);
     assert!(live.with_weights(Weights { n_features: 4, ..weights(2, 1, false) }).is_none());
 }
+
+#[test]
+fn a_cascade_stays_when_weights_are_taken_over_and_hears_what_they_hear() {
+    let cascade = Cascade { at_rest: 0.9, by_speed: 0.2, by_activity: -0.4 };
+    let plain = decoder(weights(2, 1, true));
+    let mut live = plain.with_cascade(cascade).expect("finite");
+    assert_eq!((live.weights(), live.cascade()), (plain.weights(), Some(cascade)));
+    let mut filter = plain.clone();
+    let bins: [[u8; N]; 4] = [[1, 0, 2, 0, 0], [0, 3, 0, 0, 1], [2, 2, 0, 1, 0], [0, 0, 0, 0, 4]];
+    let mut activity = 0.0;
+    for (index, counts) in bins.into_iter().enumerate() {
+        let (said, of_filter) =
+            (velocity(&mut live, index as u64, counts), velocity(&mut filter, index as u64, counts));
+        // Counts less their mean of 0.4, in deviations of 1 / 1.3; half of what was, half of what is.
+        let mean = counts.iter().map(|&n| (f64::from(n) - 0.4) * 1.3).sum::<f64>() / N as f64;
+        activity = 0.5 * activity + 0.5 * mean;
+        assert!((live.activity() - activity).abs() < 1e-6, "{} for {activity}", live.activity());
+        let speed = f64::from(of_filter[0]).hypot(of_filter[1].into());
+        let share = 0.9 + 0.2 * speed - 0.4 * activity;
+        for (said, of_filter) in said.iter().zip(of_filter) {
+            assert!((f64::from(*said) - share * f64::from(of_filter)).abs() < 1e-6);
+        }
+    }
+    assert!(!live.is_alike(&plain) && live.with_cascade(Cascade { by_speed: f64::NAN, ..cascade }).is_none());
+    // Two features are heard no more: the others say what is active.
+    let mut fewer = weights(2, 5, true);
+    fewer.readout.iter_mut().enumerate().filter(|(at, _)| at % N < 2).for_each(|(_, weight)| *weight = 0.0);
+    let mut next = live.with_weights(fewer).expect("they fit");
+    let before = live.activity();
+    assert!(live.take_over(&mut next) && live.activity() == before, "it goes on where it stood");
+    velocity(&mut live, 4, [9, 9, 1, 1, 1]);
+    assert!((live.activity() - (0.5 * before + 0.5 * 0.6 * 1.3)).abs() < 1e-6);
+}

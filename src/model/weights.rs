@@ -3,7 +3,7 @@
 use super::{Model, ModelAbout, OutputAbout, button};
 use crate::block::StreamKind;
 use crate::config::{Config, DecoderKind, NormaliserKind, Reference};
-use crate::decode::{Decoder, FullGain, LinearDecoder, Normaliser, Output, Weights};
+use crate::decode::{Cascade, Decoder, FullGain, LinearDecoder, Normaliser, Output, Weights};
 use crate::error::Error;
 use crate::filter::RegressionWeights;
 use crate::pipeline::Calibration;
@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 /// The file's bytes.
 pub(super) fn to_bytes(model: &Model) -> Vec<u8> {
-    let weights = model.decoder.linear().weights();
+    let weights = &model.decoder.weights();
     let normaliser = model.decoder.normaliser();
     let n_outputs = weights.offset.len();
     let (n, f, lags) = (weights.n_states, weights.n_features, weights.lags);
@@ -35,6 +35,9 @@ pub(super) fn to_bytes(model: &Model) -> Vec<u8> {
         for (name, matrix) in GAIN.into_iter().zip(gain.matrices()) {
             tensors.push((name, Dtype::F64, vec![n, n], f64s(matrix)));
         }
+    }
+    if let Some(Cascade { at_rest, by_speed, by_activity }) = model.decoder.cascade() {
+        tensors.push((CASCADE, Dtype::F64, vec![3], f64s(&[at_rest, by_speed, by_activity])));
     }
     tensors.extend(model.decoder.clicker().map(button::to_tensors).unwrap_or_default());
     let thresholds = &model.calibration.thresholds;
@@ -139,6 +142,11 @@ pub(super) fn from_bytes(about: ModelAbout, bytes: &[u8], place: &str) -> Result
     };
     let calibration = Calibration { thresholds, reference };
     let mut decoder = Decoder::new(normaliser, linear);
+    if let [at_rest, by_speed, by_activity] = optional(CASCADE)?.1[..] {
+        let cascade = Cascade { at_rest, by_speed, by_activity };
+        let with = decoder.with_cascade(cascade);
+        decoder = with.ok_or_else(|| damaged(format!("tensor `{CASCADE}` doesn't fit the decoder")))?;
+    }
     let button = button::from_tensors(|name| tensors.tensor(name).is_ok(), floats, damaged)?;
     if let Some(clicker) = button {
         let fits = decoder.with_click(clicker);
@@ -190,6 +198,8 @@ fn compare_settings(weights: &str, model: &str, place: &str) -> Result<(), Error
 
 /// A, W and G of a Kalman filter whose gain is carried from bin to bin.
 const GAIN: [&str; 3] = ["gain_transition", "gain_drift", "gain_heard"];
+/// a, b, c of what stands behind a linear decoder.
+const CASCADE: &str = "cascade";
 /// The weights of a linear regression reference.
 const REFERENCE: &str = "reference";
 /// The header's one entry.

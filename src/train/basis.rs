@@ -130,7 +130,7 @@ impl Basis {
 /// solved again from.
 fn deaf(clicker: &Clicker, is_lost: impl Fn(usize) -> bool) -> Option<Clicker> {
     let classes = clicker.classes();
-    let mut weights = classes.linear().weights().clone();
+    let mut weights = classes.weights();
     let n = weights.n_features;
     let lost = weights.readout.iter_mut().enumerate().filter(|(at, _)| is_lost(at % n));
     lost.for_each(|(_, weight)| *weight = 0.0);

@@ -6,6 +6,7 @@
 mod adaptive;
 mod basis;
 mod calibrate;
+mod cascade;
 mod classes;
 mod collect;
 mod cross_validation;
@@ -25,6 +26,7 @@ mod wiener;
 pub use adaptive::{Adapting, run_adaptive};
 pub use basis::{Basis, fit_onto};
 pub use calibrate::calibrate;
+pub use cascade::cascade;
 pub use collect::collect;
 pub use dataset::{Dataset, Movement, Targets, score_actions};
 pub use gain::{KalmanParameters, smooth_batch_rho};
@@ -33,7 +35,7 @@ pub use relearn::{Forgetting, Learnt};
 pub use statistics::{Moments, Statistics};
 
 use crate::config::{DecoderConfig, DecoderKind, Features};
-use crate::decode::{Decoder, LinearDecoder, Normaliser, Output, Weights};
+use crate::decode::{Cascade, Decoder, LinearDecoder, Normaliser, Output, Weights};
 use crate::error::Error;
 use crate::score::Score;
 use ndarray::s;
@@ -69,6 +71,9 @@ pub struct Choices {
     /// Shrinkage of the LDA.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shrinkage: Option<f64>,
+    /// The static nonlinearity behind a decoder of movement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cascade: Option<Cascade>,
 }
 
 /// The words for decoders of movement.
@@ -89,6 +94,32 @@ pub fn fit(data: &Dataset, config: &DecoderConfig) -> Result<Fitted, Error> {
 /// # Errors
 /// As [`fit`].
 pub fn fit_telling(data: &Dataset, config: &DecoderConfig, tick: impl FnMut(f64)) -> Result<Fitted, Error> {
+    let kind = config.kind.settled(matches!(data.targets, Targets::Classes { .. }));
+    if !config.cascade.is_none() && (kind.is_classifier() || kind == DecoderKind::FullKalman) {
+        return Err(Error::usage("fit of the cascade", format!("a decoder of kind `{}`", kind.name()))
+            .field("decoder.cascade")
+            .legal("none; activity or full with wiener, kalman, velocity-kalman, wide-kalman, blend"));
+    }
+    let fitted = fit_linear(data, config, tick)?;
+    if config.cascade.is_none() {
+        return Ok(fitted);
+    }
+    let (first, last) = data.split_last_fifth();
+    let earlier = fit_linear(&first, &as_chosen(config, &fitted.choices), |_| ())?;
+    // Bins that tell nothing of speed leave what is said as it is.
+    let found = cascade(&last, &earlier.decoder, config.cascade).unwrap_or(Cascade::NONE);
+    let decoder = fitted.decoder.with_cascade(found).expect("a decoder of movement, and finite numbers");
+    Ok(Fitted { decoder, choices: Choices { cascade: Some(found), ..fitted.choices } })
+}
+
+/// `config` with the strength that was chosen; a blend has two and chooses again.
+fn as_chosen(config: &DecoderConfig, choices: &Choices) -> DecoderConfig {
+    let strength = choices.wiener_ridge.xor(choices.kalman_ridge);
+    let ridge = strength.map_or_else(|| config.ridge.clone(), |strength| vec![strength]);
+    DecoderConfig { ridge, ..config.clone() }
+}
+
+fn fit_linear(data: &Dataset, config: &DecoderConfig, tick: impl FnMut(f64)) -> Result<Fitted, Error> {
     let kind = config.kind.settled(matches!(data.targets, Targets::Classes { .. }));
     let config = &DecoderConfig { kind, ..config.clone() };
     let place = format!("fit of `{}`", config.kind.name());

@@ -98,8 +98,7 @@ impl Learnt {
             .expect("a batch is whole bins");
         let is_lost = |feature: usize| lost.binary_search(&(feature % self.n_channels)).is_ok();
         if let Some(normaliser) = self.followed(features.view(), &batch.whole, is_lost) {
-            let linear = self.latest.decoder.linear().clone();
-            self.latest.decoder = Decoder::new(normaliser, linear);
+            self.latest.decoder = self.latest.decoder.with_normaliser(normaliser);
         }
         let n_axes = self.sums.n_outputs;
         let meant = |bin: usize| batch.meant[bin].unwrap_or([0.0; AXES_MAX]);
