@@ -11,8 +11,8 @@ use super::rig::Rig;
 use super::session::{Attend, View};
 use super::{ClickBy, Cursor, Doing, LoopSettings, Method, TaskKind, refit, velocity_of};
 use crate::calibration::{Flow, Found, Happens, Phase, Plan, Shift, attenuate, check, intended};
-use crate::config::{Config, CursorConfig, DecoderConfig, DecoderKind, RidgeShape};
-use crate::decode::Decoder;
+use crate::config::{CascadeKind, Config, CursorConfig, DecoderConfig, DecoderKind, RidgeShape};
+use crate::decode::{Cascade, Decoder};
 use crate::error::Error;
 use crate::score::Score;
 use crate::sources::simulator::{Path, Task as Script, WORKSPACE_M};
@@ -145,6 +145,7 @@ pub(super) fn calibrate(
     let mut seconds = 0.0;
     let mut problem: Option<Error> = None;
     let mut n_observed = 0;
+    let mut cascade = None;
     loop {
         let mut view = screen.view(&flow, collected.n_targets);
         if view.doing != Doing::Waiting {
@@ -166,7 +167,7 @@ pub(super) fn calibrate(
                 }
                 let mut fit_all = || match method == Method::Refit && !is_first {
                     true => refit::fit(&collected, &config, step_seconds),
-                    false => fit(&collected, &mut config, step_seconds, is_first),
+                    false => fit(&collected, &mut config, &mut cascade, step_seconds, is_first),
                 };
                 let fitted = match user {
                     Some(_) => fit_all(),
@@ -429,10 +430,12 @@ impl Screen {
     }
 }
 
-/// Fits on all that was collected; the first time on four fifths of it, which the rest judges.
+/// Fits on all that was collected; the first time on four fifths of it, which the rest judges. The cascade is that of the first
+/// fit: how fast the user meant to go is known while the cursor moves by itself, and taken from what was decoded later.
 fn fit(
     collected: &Collected,
     config: &mut Config,
+    cascade: &mut Option<Cascade>,
     step_seconds: f64,
     is_first: bool,
 ) -> Result<(Decoder, FitAbout), Error> {
@@ -463,9 +466,17 @@ fn fit(
                 .then(|| best_shifted(collected, config, step_seconds))
                 .flatten();
             refuse(&found(r2, shifted))?;
+            *cascade = fitted.decoder.cascade();
             (fitted, Some(r2))
         }
-        false => (train::fit(&data, &config.decoder)?, None),
+        false => {
+            let mut fitted =
+                train::fit(&data, &DecoderConfig { cascade: CascadeKind::None, ..config.decoder.clone() })?;
+            if let Some(with) = cascade.and_then(|cascade| fitted.decoder.with_cascade(cascade)) {
+                fitted.decoder = with;
+            }
+            (fitted, None)
+        }
     };
     // What suits the first fit suits those with more.
     if let Some(strength) = fitted.choices.wiener_ridge.or(fitted.choices.kalman_ridge) {

@@ -192,6 +192,8 @@ impl Recalibration {
             self.from = self.from.saturating_sub(BINS_MAX / 2);
         }
         let (said, other) = self.shadow.decode(bin);
+        // The weights are learnt again from what they say, not from what a cascade makes of it.
+        let said = Intent { action: self.shadow.live().before_cascade(), ..said };
         self.watch.observe(bin, |_| ());
         self.waited += 1;
         self.bins.push(bin);

@@ -11,7 +11,9 @@ use efference::Error;
 use efference::block::StreamKind;
 use efference::calibration::{Plan, Round};
 use efference::closed_loop::{self, ClickBy, Doing, LoopSettings, Method, Moment, Scores, Session, TaskKind};
-use efference::config::{BinsConfig, Config, CursorConfig, DecoderConfig, DecoderKind, Features, RidgeShape};
+use efference::config::{
+    BinsConfig, CascadeKind, Config, CursorConfig, DecoderConfig, DecoderKind, Features, RidgeShape,
+};
 use efference::sinks::PendingFile;
 use efference::sources::simulator::Settings;
 use efference::tasks::user::UserSettings;
@@ -101,7 +103,7 @@ enum Kind {
 /// What is fitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Decoder {
-    /// A Wiener filter of 3 lags, learnt from what was meant, with a curve of speed
+    /// A Wiener filter of 2 lags, learnt from what was meant, with a curve of speed
     Wiener,
     /// A plain Kalman filter of velocity, learnt while the cursor moves by itself
     Kalman,
@@ -274,25 +276,27 @@ pub(crate) fn plan(decoder: Decoder) -> Plan {
     }
 }
 
-/// What suits a closed loop. Tried with expert users and decoded clicks, and no better (synthetic; mean bits/s): on seeds 1 to
-/// 8, where this gives 7.24, a curve of 2 from 1 m/s on 7.05, and a cursor to follow that is 1.25 times as fast 6.67; on seeds
-/// 1 to 4, where this gives 7.40, one 1.6 times as fast 6.58; on seeds 1 and 2, where this gives 7.44, a Kalman filter of
-/// velocity with this curve 6.29. All but the curve have a higher R² where they aren't fitted (a faster path is easier to tell),
-/// and more wrong clicks.
+/// What suits a closed loop with an expert user and a switch (synthetic; mean bits/s of seeds 1 to 8). This gives 9.5; without a
+/// cascade 8.4 was the best (three lags, a curve of 1.7 from 1.2 m/s on); three lags 9.4; curves of 1.7 to 2.0 from 0.8 to 1.2 m/s on
+/// 8.9 to 9.6. A cascade of both kinds with a curve of 1.8 from 0.9 m/s on gives 10.0, but after ten days of recalibration 6.2
+/// (seeds 1 to 4) in place of 8.2: an older decoder says less of a speed, and the cascade makes even less of that. A cursor to
+/// follow that is faster, and a Kalman filter of velocity, were no better before there was a cascade: 6.7 and 6.3 with decoded
+/// clicks, where the Wiener filter had 7.2.
 pub(crate) fn usual(kind: StreamKind, decoder: Decoder) -> Config {
     let mut config = Config {
         bins: BinsConfig { width_ms: 20.0, features: Features::Counts },
         decoder: DecoderConfig {
             kind: DecoderKind::Wiener,
-            lags: 3,
+            lags: 2,
             min_events: 8.0,
             ridge: vec![300.0, 1000.0, 3000.0, 10_000.0],
             ridge_shape: RidgeShape::Decaying,
+            cascade: CascadeKind::Activity,
             ..DecoderConfig::default()
         },
         // Makes less of the noise of a cursor that should rest, and of that of fast ones: who intends as fast as the tissue
         // answers moves the cursor half as fast. Chosen on seeds 1 to 4.
-        cursor: CursorConfig { curve: 1.7, curve_speed: 1.2, speed_cap: 0.6, ..CursorConfig::default() },
+        cursor: CursorConfig { curve: 2.0, curve_speed: 1.0, speed_cap: 0.6, ..CursorConfig::default() },
         ..Config::default()
     };
     if decoder != Decoder::Wiener {
