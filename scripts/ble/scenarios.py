@@ -84,10 +84,13 @@ def electrodes_50k(outcome):
     return line(outcome) + f"; {link['throughput_bps'] / 1e6:.2f} Mbit/s; {given_up[-1]}"
 
 
-def reboot(outcome):
-    boots = outcome.link()["ledger"]["link"]["boots"]
-    need(boots == 2, f"{boots} boots were seen")
-    return recovers(250, (2,), 400)(outcome)
+def reboot(lost_max):
+    def checked(outcome):
+        boots = outcome.link()["ledger"]["link"]["boots"]
+        need(boots == 2, f"{boots} boots were seen")
+        return recovers(250, (2,), lost_max)(outcome)
+
+    return checked
 
 
 def mtu(packet_max, name="Implant"):
@@ -143,7 +146,7 @@ CHECKS = {
     "errors_30": nothing_lost,
     "blackout_1": short_blackout,
     "blackout_8": recovers(250, (2,), 700),
-    "reboot": reboot,
+    "reboot": reboot(400),
     "mtu_23": mtu(20, "Small"),
     "mtu_517": mtu(512),
     "interval_50": interval_50,
@@ -156,7 +159,7 @@ CHECKS = {
     "bluez": clean,
     "bluez_full_rate": full_rate,
     "bluez_blackout": recovers(250, (2,), 700),
-    "bluez_reboot": reboot,
+    "bluez_reboot": reboot(600),
     "bluez_adapter_off": recovers(250, (2, 3), 400),
     "bluez_restart": recovers(250, (2, 3), 500),
 }
