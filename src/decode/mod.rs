@@ -1,8 +1,8 @@
 //! Features to intents: normaliser, history, and one linear decoder, all fitted beforehand by `train`.
 //!
 //! In: one [`Bin`] after another. Out: one [`Intent`] per bin. Every decoder of this crate runs as the same
-//! recurrence (see [`LinearDecoder`]); what differs is how it was fitted, and whether a [`Cascade`] stands behind it. For streams of crossings it is computed event
-//! by event, at a cost of events × lags × states.
+//! recurrence (see [`LinearDecoder`]); what differs is how it was fitted, and whether a [`Cascade`] stands behind it. For
+//! streams of crossings it is computed event by event, at a cost of events × lags × states.
 
 mod cascade;
 pub mod click;

@@ -180,6 +180,8 @@ pub fn fit_onto(
         n_features: sums.features.len(),
         left_out: (0..sums.n_features).filter(|feature| !sums.features.contains(feature)).collect(),
         wiener_ridge: Some(strength),
+        // It stays as the first session had it.
+        cascade: decoder.cascade(),
         ..Choices::default()
     };
     let decoder = decoder.with_weights(weights).ok_or_else(singular)?;
